@@ -1,0 +1,46 @@
+"""Draw and measure the weight loss landscape of adversarially trained networks.
+
+The public names, in the order of the flow; each is imported when it is first used.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import Any
+
+__version__ = "0.1.0"
+
+_HOMES = {
+    "load_checkpoint": "checkpoints",
+    "save_checkpoint": "checkpoints",
+    "Checkpoint": "checkpoints",
+    "build_model": "models.registry",
+    "load_examples": "datasets.registry",
+    "Examples": "datasets.examples",
+    "ThreatModel": "attacks.threat",
+    "PGD": "attacks.pgd",
+    "FGSM": "attacks.pgd",
+    "NoAttack": "attacks.pgd",
+    "random_direction": "surfaces.directions",
+    "filter_normalized": "surfaces.directions",
+    "Grid": "surfaces.surface",
+    "Surface": "surfaces.surface",
+    "compute_surface": "surfaces.compute",
+    "load_surface": "surfaces.store",
+    "plot_curves": "analysis.plots",
+    "TrainConfig": "training.config",
+    "train": "training.fit",
+    "LandscapeError": "errors",
+}
+
+__all__ = ["__version__", *_HOMES]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'landscape' has no attribute {name!r}")
+    return getattr(importlib.import_module(f"landscape.{_HOMES[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)
