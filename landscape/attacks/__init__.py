@@ -1,0 +1,1 @@
+"""Threat models, attacks on a model given as a function, and the one measurement."""

@@ -1,0 +1,54 @@
+"""Random starts of attacks: each belongs to an example, not to a batch (see `landscape.randomness`)."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+
+from landscape.randomness import Stream, gaussian, uniform
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from landscape.attacks.threat import ThreatModel
+
+
+def random_starts(
+    threat: ThreatModel, ids: Tensor, shape: tuple[int, ...], *, seed: int, num_restarts: int = 1, epoch: int = 0
+) -> Tensor:
+    """Starting perturbations in the ball, a function of (seed, example id, restart, epoch) alone.
+
+    L-inf: uniform in [-epsilon, epsilon] for each pixel. L2: a Gaussian direction with length epsilon * U(0, 1), as in
+    the reference implementation (so not uniform in the ball).
+
+    Args:
+        threat: the ball.
+        ids: (n,) int64 ids of the examples in their split.
+        shape: (C, H, W) of one input.
+        seed: the seed of the attack.
+        num_restarts: R, at least 1.
+        epoch: 0 for measuring; training uses 1 + its epoch, so that each epoch starts anew.
+
+    Returns:
+        (R, n, C, H, W) float32 on the CPU; not yet clipped to the pixel box.
+    """
+    size = math.prod(shape)
+    starts = np.empty((num_restarts, len(ids), size), dtype=np.float32)
+    for restart in range(num_restarts):
+        for row, example in enumerate(ids.tolist()):
+            name = {"seed": seed, "stream": Stream.ATTACK_START, "a": example, "b": restart, "c": epoch}
+            if threat.norm == "linf":
+                starts[restart, row] = threat.epsilon * (2.0 * uniform(size, **name) - 1.0)
+            else:
+                starts[restart, row] = _in_l2_ball(size, threat.epsilon, name)
+    return torch.from_numpy(starts).view(num_restarts, len(ids), *shape)
+
+
+def _in_l2_ball(size: int, epsilon: float, name: dict[str, int]) -> np.ndarray:
+    direction = gaussian(size, **name)
+    # The word after the Gaussians of the same generator gives the length.
+    length = uniform(size + size % 2 + 1, **name)[-1]
+    return epsilon * length * direction / np.linalg.norm(direction)

@@ -1,0 +1,142 @@
+"""Files: default places, atomic writes, digests and locks. Nothing here knows what the files hold."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+import tempfile
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from landscape.errors import FileError
+
+
+def cache_folder() -> Path:
+    """The folder for surfaces: `$LANDSCAPE_CACHE`, else `$XDG_CACHE_HOME/landscape`, else `~/.cache/landscape`."""
+    if own := os.environ.get("LANDSCAPE_CACHE"):
+        return Path(own).expanduser()
+    base = os.environ.get("XDG_CACHE_HOME")
+    return (Path(base).expanduser() if base else Path.home() / ".cache") / "landscape"
+
+
+def data_folder() -> Path:
+    """The folder for data sets: `$LANDSCAPE_DATA`, else `data` in the cache folder."""
+    own = os.environ.get("LANDSCAPE_DATA")
+    return Path(own).expanduser() if own else cache_folder() / "data"
+
+
+@contextlib.contextmanager
+def written_atomically(path: Path) -> Iterator[Path]:
+    """Yield a path beside `path`; when the block succeeds, its bytes are flushed to disk and take `path`'s place.
+
+    A reader sees the old file or the new one, never a part; when the block fails, the old file stays and nothing is left.
+
+    Raises:
+        FileError: the folder cannot be made, or the file cannot be written.
+    """
+    path = Path(path)
+    temporary: Path | None = None
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if path.is_dir():
+            raise IsADirectoryError(f"{path} is a folder")
+        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=path.suffix)
+        os.close(handle)
+        temporary = Path(name)
+        yield temporary
+        with open(temporary, "rb+") as written:
+            os.fsync(written.fileno())
+        temporary.chmod(0o666 & ~_umask())
+        os.replace(temporary, path)
+        temporary = None
+        _sync_folder(path.parent)
+    except OSError as error:
+        raise FileError(f"cannot write {path}: {_reason(error)}; name another place or make room.") from error
+    finally:
+        if temporary is not None:
+            temporary.unlink(missing_ok=True)
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write `text` to `path` atomically."""
+    with written_atomically(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+
+
+def require_writable(folder: Path) -> None:
+    """Make `folder` if needed and prove that a file can be written there, before hours are spent.
+
+    Raises:
+        FileError: the folder cannot be made or written.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.NamedTemporaryFile(dir=folder, prefix=".probe-") as probe:
+            probe.write(b"\0")
+            probe.flush()
+    except OSError as error:
+        raise FileError(f"cannot write in {folder}: {_reason(error)}; name another folder or make room.") from error
+
+
+@contextlib.contextmanager
+def locked(path: Path) -> Iterator[None]:
+    """Hold the lock file `path` for the block; the operating system frees it when the process dies."""
+    import filelock
+
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with filelock.FileLock(str(path)):
+            yield
+    except OSError as error:
+        raise FileError(f"cannot lock {path}: {_reason(error)}.") from error
+
+
+def canonical_json(value: Any) -> str:
+    """JSON with sorted keys and no spaces: equal values have equal text. NaN and infinities are refused."""
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=True, allow_nan=False)
+
+
+def digest_json(value: Any) -> str:
+    """sha256 of the canonical JSON of `value`, in hexadecimal."""
+    return hashlib.sha256(canonical_json(value).encode()).hexdigest()
+
+
+def digest_arrays(arrays: Mapping[str, npt.NDArray[Any]]) -> str:
+    """sha256 over the names, shapes, dtypes and bytes of `arrays`, in the order of their names, in hexadecimal."""
+    total = hashlib.sha256()
+    for name in sorted(arrays):
+        array = np.ascontiguousarray(arrays[name])
+        total.update(canonical_json([name, list(array.shape), array.dtype.str]).encode())
+        total.update(array.reshape(-1).view(np.uint8).data)
+    return total.hexdigest()
+
+
+def digest_file(path: Path) -> str:
+    """sha256 of the bytes of a file, in hexadecimal."""
+    with open(path, "rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def _reason(error: OSError) -> str:
+    return (error.strerror or str(error)).rstrip(".")
+
+
+def _umask() -> int:
+    current = os.umask(0)
+    os.umask(current)
+    return current
+
+
+def _sync_folder(folder: Path) -> None:
+    if os.name == "posix":
+        handle = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)

@@ -1,0 +1,66 @@
+"""Values and interfaces that cross several rooms. Imports numpy only, so that stored surfaces are read without torch."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, fields
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
+
+import numpy as np
+import numpy.typing as npt
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    Forward = Callable[[Tensor], Tensor]
+    """A model as a function: inputs (B, C, H, W) in [0, 1] to logits (B, K)."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Measurement:
+    """What one model does on n examples, one number for each example.
+
+    Attributes:
+        adversarial_loss: (n,) float32, loss on the adversarial example; the largest over restarts.
+        clean_loss: (n,) float32, loss on the example itself.
+        adversarial_correct: (n,) uint8, 1 where the model is right on the adversarial examples of all restarts.
+        clean_correct: (n,) uint8, 1 where the model is right on the example itself.
+    """
+
+    adversarial_loss: npt.NDArray[np.float32]
+    clean_loss: npt.NDArray[np.float32]
+    adversarial_correct: npt.NDArray[np.uint8]
+    clean_correct: npt.NDArray[np.uint8]
+
+    def arrays(self) -> dict[str, npt.NDArray[Any]]:
+        """The four arrays by name, in the order of the fields."""
+        return {field.name: getattr(self, field.name) for field in fields(self)}
+
+    @property
+    def finite(self) -> bool:
+        """Whether every loss is a finite number."""
+        return bool(np.isfinite(self.adversarial_loss).all() and np.isfinite(self.clean_loss).all())
+
+    def __len__(self) -> int:
+        return len(self.clean_loss)
+
+
+@runtime_checkable
+class Attack(Protocol):
+    """Anything that makes adversarial examples on a model given as a function.
+
+    A user's own attack implements these three members; randomness enters through `starts` alone, so that the same
+    examples, seed and restart give the same start in any batch, on any device.
+    """
+
+    def settings(self) -> Mapping[str, Any]:
+        """Everything that determines the attack's result, as plain JSON values; part of a surface's key."""
+        ...
+
+    def starts(self, ids: Tensor, shape: tuple[int, ...], *, seed: int) -> Tensor | None:
+        """Starting perturbations (restarts, n, C, H, W) of the examples `ids` (n,); None if the attack has none."""
+        ...
+
+    def restarts(self, forward: Forward, inputs: Tensor, labels: Tensor, starts: Tensor | None) -> Iterator[Tensor]:
+        """Yield adversarial inputs (n, C, H, W) in [0, 1], once for each restart."""
+        ...

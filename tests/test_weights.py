@@ -1,0 +1,92 @@
+from __future__ import annotations
+
+import copy
+
+import pytest
+import torch
+from torch import nn
+
+from landscape.errors import ModelError
+from landscape.weights import ResidentModel, bind, digest_weights, displaced, parameters_of
+
+
+def small_net() -> nn.Sequential:
+    torch.manual_seed(0)
+    net = nn.Sequential(
+        nn.Conv2d(2, 4, 3), nn.BatchNorm2d(4), nn.ReLU(), nn.Dropout(0.5), nn.Flatten(), nn.Linear(4 * 16, 3)
+    )
+    net(torch.rand(8, 2, 6, 6))  # moves the running statistics away from their start
+    return net
+
+
+def test_bind_computes_the_model_in_eval_mode_at_the_given_weights() -> None:
+    net, inputs = small_net(), torch.rand(5, 2, 6, 6)
+    weights = {name: weight + 0.1 for name, weight in parameters_of(net).items()}
+    expected = copy.deepcopy(net).eval()
+    with torch.no_grad():
+        for parameter in expected.parameters():
+            parameter.add_(0.1)
+    torch.testing.assert_close(bind(net, weights)(inputs), expected(inputs), rtol=1e-6, atol=1e-6)
+
+
+def test_bind_leaves_the_callers_model_as_it_was() -> None:
+    net = small_net().train()
+    net[0].bias.requires_grad_(False)
+    before, flags = copy.deepcopy(net.state_dict()), [p.requires_grad for p in net.parameters()]
+    generator = torch.get_rng_state()
+    forward = bind(net, {name: torch.zeros_like(weight) for name, weight in parameters_of(net).items()})
+    inputs = torch.rand(4, 2, 6, 6, generator=torch.Generator().manual_seed(1), requires_grad=True)
+    forward(inputs).sum().backward()
+    assert net.training and net[1].training
+    assert [p.requires_grad for p in net.parameters()] == flags
+    assert all(p.grad is None for p in net.parameters())
+    assert all(torch.equal(net.state_dict()[name], value) for name, value in before.items())
+    assert torch.equal(torch.get_rng_state(), generator)
+
+
+def test_running_statistics_do_not_move_and_batches_do_not_matter() -> None:
+    forward = bind(small_net(), {})
+    inputs = torch.rand(9, 2, 6, 6)
+    whole = forward(inputs)
+    parts = torch.cat([forward(inputs[:2]), forward(inputs[2:])])
+    torch.testing.assert_close(parts, whole, rtol=1e-6, atol=1e-6)
+    assert torch.equal(forward(inputs), whole)
+
+
+def test_moving_in_place_equals_displaced_weights_bit_for_bit_and_does_not_accumulate() -> None:
+    net = small_net()
+    center = parameters_of(net)
+    d = {name: torch.randn_like(weight) for name, weight in center.items()}
+    e = {name: torch.randn_like(weight) for name, weight in list(center.items())[:2]}
+    resident = ResidentModel(net)
+    for moves in ([(0.3, d)], [(0.3, d), (-1.7, e)], [(1.0, e)], []):
+        resident.move(center, *moves)
+        expected = displaced(center, *moves)
+        for name, parameter in resident._model.named_parameters():
+            assert torch.equal(parameter, expected[name]), name
+
+
+def test_weights_of_another_shape_or_name_are_refused() -> None:
+    with pytest.raises(ModelError, match=r"the weights hold '0.weight' \(1, 1\), which is no parameter of the model"):
+        bind(small_net(), {"0.weight": torch.zeros(1, 1)})
+    with pytest.raises(ModelError, match="'other'"):
+        bind(small_net(), {"other": torch.zeros(1)})
+
+
+def test_digest_sees_values_names_shapes_types_and_buffers_and_nothing_else() -> None:
+    net = small_net()
+    reference = digest_weights(net)
+    assert digest_weights(copy.deepcopy(net).to(memory_format=torch.channels_last).train()) == reference
+    assert digest_weights(net.state_dict()) == reference
+    changes = {
+        "a value": lambda state: state["0.bias"].add_(1e-6),
+        "a buffer": lambda state: state["1.running_mean"].add_(1e-6),
+        "a type": lambda state: state.update({"0.bias": state["0.bias"].double()}),
+        "a shape": lambda state: state.update({"0.bias": state["0.bias"].view(2, 2)}),
+        "a name": lambda state: state.update({"bias": state.pop("0.bias")}),
+    }
+    for change in changes.values():
+        state = {name: value.clone() for name, value in net.state_dict().items()}
+        change(state)
+        assert digest_weights(state) != reference
+    assert digest_weights({"w": torch.ones(2, dtype=torch.bfloat16)}) != digest_weights({"w": torch.ones(2)})
