@@ -1,0 +1,1 @@
+"""The command line: parse, make frozen settings, call the package once, say what was done and where it lies."""

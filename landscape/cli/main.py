@@ -1,0 +1,94 @@
+"""The command `landscape`: a table of subcommands, each imported only when it is named."""
+
+from __future__ import annotations
+
+import importlib
+import logging
+import os
+import signal
+import sys
+from types import FrameType
+from typing import Any
+
+import click
+
+from landscape import __version__
+from landscape.errors import Interrupted, LandscapeError
+
+COMMANDS = {
+    "train": ("landscape.cli.train", "Train a model and write a run folder."),
+    "plot-1d": ("landscape.cli.plot_1d", "Loss curves along random directions (Algorithm 1 of the AWP paper)."),
+    "plot": ("landscape.cli.plot", "Redraw a figure from surface files, without the model."),
+    "cache": ("landscape.cli.cache", "List, show, merge and clear stored surfaces."),
+    "data": ("landscape.cli.data", "Fetch data sets and say where they lie."),
+}
+
+INTERRUPTED = 130
+
+
+class LazyGroup(click.Group):
+    """A group whose commands are modules; `--help` of the group reads only the table above."""
+
+    def list_commands(self, context: click.Context) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, context: click.Context, name: str) -> click.Command | None:
+        if name not in COMMANDS:
+            return None
+        command: click.Command = importlib.import_module(COMMANDS[name][0]).command
+        return command
+
+    def format_commands(self, context: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, summary) for name, (_, summary) in COMMANDS.items()])
+
+
+@click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(__version__, prog_name="landscape", message="%(prog)s %(version)s")
+@click.option("-v", "--verbose", count=True, help="Say more; twice: everything.")
+@click.option("-q", "--quiet", is_flag=True, help="Say only results and failures.")
+@click.pass_context
+def group(context: click.Context, verbose: int, quiet: bool) -> None:
+    """Draw and measure the weight loss landscape of adversarially trained networks."""
+    level = logging.ERROR if quiet else {0: logging.WARNING, 1: logging.INFO}.get(verbose, logging.DEBUG)
+    logging.basicConfig(level=level, format="%(levelname)s: %(message)s", stream=sys.stderr)
+    context.obj = {"quiet": quiet, "verbose": verbose}
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Run the command line; exit 0 done, 1 a known failure, 2 a wrong call, 130 stopped by the user."""
+    # Idle worker threads that spin would take the core that other work needs.
+    os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+    signal.signal(signal.SIGTERM, _as_keyboard_interrupt)
+    try:
+        code: Any = group.main(args=arguments, standalone_mode=False)
+    except Interrupted as stop:
+        _fail(str(stop), INTERRUPTED)
+    except LandscapeError as failure:
+        _fail(f"Error: {failure}", 1)
+    except click.ClickException as wrong_call:
+        wrong_call.show()
+        sys.exit(wrong_call.exit_code)
+    except (KeyboardInterrupt, click.Abort):
+        _fail("Stopped.", INTERRUPTED)
+    except BrokenPipeError:
+        _silence_stdout()
+        sys.exit(1)
+    except MemoryError:
+        _fail("Error: not enough memory; use fewer --examples or a smaller --batch-size.", 1)
+    else:
+        sys.exit(code if isinstance(code, int) else 0)
+
+
+def _as_keyboard_interrupt(signal_number: int, frame: FrameType | None) -> None:
+    raise KeyboardInterrupt
+
+
+def _fail(message: str, code: int) -> None:
+    click.echo(message, err=True)
+    sys.exit(code)
+
+
+def _silence_stdout() -> None:
+    # The reader is gone; without this the interpreter would complain when it flushes at exit.
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -1,0 +1,153 @@
+"""Options that several commands share, spelled the same everywhere, and the parsers of their values."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from fractions import Fraction
+from typing import Any, TypeVar
+
+import click
+
+from landscape import names
+
+Function = TypeVar("Function", bound=Callable[..., Any])
+
+
+class Number(click.ParamType):
+    """A number above a bound, written as `0.03`, `1e-2` or `8/255`."""
+
+    name = "number"
+
+    def __init__(self, *, minimum: float = 0.0, inclusive: bool = False) -> None:
+        self.minimum, self.inclusive = minimum, inclusive
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        try:
+            number = float(Fraction(value))
+        except (ValueError, ZeroDivisionError, OverflowError, TypeError):
+            self.fail(f"{value!r} is not a number such as 0.03 or 8/255.", param, ctx)
+        allowed = number >= self.minimum if self.inclusive else number > self.minimum
+        if not (math.isfinite(number) and allowed):
+            bound = "at least" if self.inclusive else "above"
+            self.fail(f"{value} is not {bound} {self.minimum:g}.", param, ctx)
+        return number
+
+
+class Line(click.ParamType):
+    """A line of equally spaced nodes, FROM:TO:NUM, for example `-1:1:21`."""
+
+    name = "from:to:num"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        parts = str(value).split(":")
+        try:
+            start, stop, num = Fraction(parts[0]), Fraction(parts[1]), int(parts[2])
+        except (ValueError, ZeroDivisionError, IndexError):
+            self.fail(f"{value!r} is not FROM:TO:NUM such as -1:1:21.", param, ctx)
+        if len(parts) != 3 or num < 2 or start >= stop:
+            self.fail(f"{value!r} needs FROM below TO and NUM of at least 2, such as -1:1:21.", param, ctx)
+        return str(value)
+
+
+class Count(click.ParamType):
+    """A whole number of at least 1, or `all` (None)."""
+
+    name = "n|all"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int | None:
+        if value is None or value == "all":
+            return None
+        try:
+            number = int(value)
+        except ValueError:
+            self.fail(f"{value!r} is not a whole number or 'all'.", param, ctx)
+        if number < 1:
+            self.fail(f"{value} is below 1.", param, ctx)
+        return number
+
+
+class Epochs(click.ParamType):
+    """Epochs FROM:TO:STEP with both ends, for example `20:200:20`."""
+
+    name = "from:to:step"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> range:
+        if isinstance(value, range):
+            return value
+        try:
+            start, stop, step = (int(part) for part in str(value).split(":"))
+        except ValueError:
+            self.fail(f"{value!r} is not FROM:TO:STEP such as 20:200:20.", param, ctx)
+        if step < 1 or start < 0 or stop < start:
+            self.fail(f"{value!r} needs FROM up to TO and STEP of at least 1, such as 20:200:20.", param, ctx)
+        return range(start, stop + 1, step)
+
+
+class Part(click.ParamType):
+    """Part I of N, written I/N, for example `1/8`."""
+
+    name = "i/n"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[int, int]:
+        if isinstance(value, tuple):
+            return value
+        try:
+            number, count = (int(part) for part in str(value).split("/"))
+        except ValueError:
+            self.fail(f"{value!r} is not I/N such as 1/8.", param, ctx)
+        if not 1 <= number <= count:
+            self.fail(f"{value!r} needs I from 1 to N.", param, ctx)
+        return number, count
+
+
+def combined(*options: Callable[[Function], Function]) -> Callable[[Function], Function]:
+    """One decorator for several options, listed in `--help` in the order given."""
+
+    def decorate(function: Function) -> Function:
+        for option in reversed(options):
+            function = option(function)
+        return function
+
+    return decorate
+
+
+foreign_options = combined(
+    click.option("--model", help="Model of a foreign checkpoint: a name or package.module:factory."),
+    click.option("--num-classes", type=click.IntRange(min=2), help="Classes of a foreign checkpoint's model."),
+    click.option("--normalization", help="Of a foreign checkpoint: cifar10, none, or MEAN,..,MEAN/STD,..,STD."),
+)
+
+example_options = combined(
+    click.option("--dataset", help="Data set: " + ", ".join(names.DATASETS) + ".  [default: the checkpoint's]"),
+    click.option("--data-dir", type=click.Path(), help="Folder of the data.  [default: $LANDSCAPE_DATA]"),
+    click.option("--examples", type=Count(), default="500", show_default=True, help="How many examples, or 'all'."),
+    click.option("--seed", type=click.IntRange(0, 2**64 - 1), default=0, show_default=True, help="Seed of everything."),
+)
+
+attack_options = combined(
+    click.option("--norm", type=click.Choice(names.THREAT_NORMS), help="Norm of the attack.  [default: checkpoint's]"),
+    click.option("--epsilon", type=Number(inclusive=True), help="Size of the attack, 8/255.  [default: checkpoint's]"),
+    click.option("--step-size", type=Number(), help="Step of the attack, 2/255.  [default: checkpoint's]"),
+    click.option("--attack", default="pgd-10", show_default=True, help="pgd-K, fgsm, fgsm-rs or none."),
+    click.option("--restarts", type=click.IntRange(min=1), default=1, show_default=True, help="Random restarts."),
+)
+
+device_options = combined(
+    click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:N."),
+    click.option(
+        "--precision", type=click.Choice(names.PRECISIONS), default="fp32", show_default=True, help="Arithmetic."
+    ),
+    click.option("--batch-size", type=click.IntRange(min=1), help="Examples in one batch.  [default: by memory]"),
+)
+
+cache_options = combined(
+    click.option("--cache-dir", type=click.Path(), help="Folder of the surfaces.  [default: $LANDSCAPE_CACHE]"),
+)
+
+output_options = combined(
+    click.option(
+        "--out", type=click.Path(), help="Figure file (.png, .pdf, .svg).  [default: <checkpoint>-<command>.png]"
+    ),
+    click.option("--json", "as_json", is_flag=True, help="Print the numbers as JSON."),
+)

@@ -1,0 +1,1 @@
+"""Data sets as examples with inputs in [0, 1], labels and ids."""

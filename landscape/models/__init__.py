@@ -1,0 +1,1 @@
+"""Networks that map pictures to logits, their normalization, and the registry of their names."""

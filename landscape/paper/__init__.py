@@ -1,0 +1,1 @@
+"""Recipes for the figures and tables of the papers."""

@@ -1,0 +1,1 @@
+"""Directions, the sweep over displaced weights, and the surfaces that come of it."""
