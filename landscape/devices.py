@@ -15,8 +15,10 @@ from torch import nn
 from landscape.errors import InputError
 
 CPU_ACTIVATIONS = 256 * 2**20
-CUDA_ACTIVATIONS = 16 * 2**30
-"""Bytes of activations in one batch."""
+"""Bytes of activations in one batch on the CPU."""
+
+CUDA_SHARE = 0.25
+"""Share of the free memory of a CUDA device for the activations of one batch."""
 
 
 def find_device(name: str = "auto") -> torch.device:
@@ -92,6 +94,9 @@ def default_batch_size(model: nn.Module, example: torch.Tensor, device: torch.de
             layer.register_forward_hook(note)
     with torch.no_grad():
         private(example.to(next((parameter.device for parameter in private.parameters()), torch.device("cpu"))))
-    budget, largest = (CPU_ACTIVATIONS, 512) if device.type == "cpu" else (CUDA_ACTIVATIONS, 4096)
+    if device.type == "cuda":
+        budget, largest = int(CUDA_SHARE * torch.cuda.mem_get_info(device)[0]), 4096
+    else:
+        budget, largest = CPU_ACTIVATIONS, 512
     fitting = max(1, budget // max(1, sum(sizes)))
     return min(largest, max(16, 1 << (fitting.bit_length() - 1)))

@@ -83,7 +83,8 @@ class ResidentModel:
     def __init__(self, model: nn.Module, *, device: torch.device | str | None = None) -> None:
         self._model = copy.deepcopy(model).eval()
         self._model.requires_grad_(False)
-        self._model.to(device=device, memory_format=torch.channels_last)
+        self._model.to(device=device)
+        _to_channels_last(self._model)
         self._parameters = dict(self._model.named_parameters())
 
     @property
@@ -121,6 +122,12 @@ class ResidentModel:
     def __call__(self, inputs: Tensor) -> Tensor:
         logits: Tensor = self._model(inputs)
         return logits
+
+
+def _to_channels_last(model: nn.Module) -> None:
+    for parameter in model.parameters():
+        if parameter.dim() == 4:
+            parameter.data = parameter.data.contiguous(memory_format=torch.channels_last)
 
 
 def _bytes(tensor: Tensor) -> npt.NDArray[np.uint8]:

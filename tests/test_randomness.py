@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
 import pytest
@@ -63,7 +64,7 @@ def test_distributions_have_their_moments() -> None:
 
 
 def test_purposes_ids_and_epochs_never_share_numbers() -> None:
-    names = [
+    names: list[dict[str, Any]] = [
         {"seed": 0, "stream": Stream.ATTACK_START},
         {"seed": 1, "stream": Stream.ATTACK_START},
         {"seed": 0, "stream": Stream.DIRECTION},

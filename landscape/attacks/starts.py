@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import numpy.typing as npt
 import torch
 
 from landscape.randomness import Stream, gaussian, uniform
@@ -39,7 +40,7 @@ def random_starts(
     starts = np.empty((num_restarts, len(ids), size), dtype=np.float32)
     for restart in range(num_restarts):
         for row, example in enumerate(ids.tolist()):
-            name = {"seed": seed, "stream": Stream.ATTACK_START, "a": example, "b": restart, "c": epoch}
+            name: dict[str, Any] = {"seed": seed, "stream": Stream.ATTACK_START, "a": example, "b": restart, "c": epoch}
             if threat.norm == "linf":
                 starts[restart, row] = threat.epsilon * (2.0 * uniform(size, **name) - 1.0)
             else:
@@ -47,8 +48,9 @@ def random_starts(
     return torch.from_numpy(starts).view(num_restarts, len(ids), *shape)
 
 
-def _in_l2_ball(size: int, epsilon: float, name: dict[str, int]) -> np.ndarray:
+def _in_l2_ball(size: int, epsilon: float, name: dict[str, Any]) -> npt.NDArray[np.float64]:
     direction = gaussian(size, **name)
     # The word after the Gaussians of the same generator gives the length.
     length = uniform(size + size % 2 + 1, **name)[-1]
-    return epsilon * length * direction / np.linalg.norm(direction)
+    scaled: npt.NDArray[np.float64] = epsilon * length * direction / np.linalg.norm(direction)
+    return scaled

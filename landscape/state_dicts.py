@@ -1,0 +1,166 @@
+"""State dicts that others wrote: find the one in a file's content, read its names, fit it to a network."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from landscape.errors import CheckpointError
+
+_CONTAINERS = ("state_dict", "model", "net", "model_state_dict")
+_PREFIXES = ("module.", "model.", "network.", "_orig_mod.", "1.")
+_BEHIND_A_LAYER = "1."
+_SHOWN = 3
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Named:
+    """Weights under one reading of their names.
+
+    Attributes:
+        weights: a state dict.
+        dropped: the prefixes that were dropped, outermost first.
+    """
+
+    weights: dict[str, Tensor]
+    dropped: tuple[str, ...] = ()
+
+    @property
+    def behind_a_layer(self) -> bool:
+        """Whether the network was the second layer of an `nn.Sequential`, mostly behind a normalization."""
+        return _BEHIND_A_LAYER in self.dropped
+
+
+def foreign_weights(content: Mapping[str, Any], path: Path) -> dict[str, Tensor]:
+    """The state dict of a foreign file: the file itself, or its entry `state_dict`, `model`, `net`, `model_state_dict`.
+
+    Raises:
+        CheckpointError: there is no such entry, or an entry of the state dict is not a tensor.
+    """
+    state: Any = content
+    for _ in range(3):
+        inner = next((state[key] for key in _CONTAINERS if isinstance(state.get(key), Mapping)), None)
+        if inner is None:
+            break
+        state = inner
+    if not any(isinstance(value, Tensor) for value in state.values()):
+        raise CheckpointError(
+            f"{path} holds no weights: expected a state dict, or one under {', '.join(map(repr, _CONTAINERS))}, "
+            f"found {_some(list(map(repr, state))) or 'nothing'}."
+        )
+    return require_tensors(state, path)
+
+
+def require_tensors(state: Mapping[Any, Any], path: Path) -> dict[str, Tensor]:
+    """A state dict whose entries are all ordinary tensors with text names.
+
+    Raises:
+        CheckpointError: naming the first entry that is not.
+    """
+    for key, value in state.items():
+        if not isinstance(key, str) or not isinstance(value, Tensor):
+            raise CheckpointError(f"{path}: the entry {key!r} should be a tensor, it is {type(value).__name__}.")
+        if value.layout is not torch.strided or value.is_quantized or value.is_meta or value.is_nested:
+            raise CheckpointError(
+                f"{path}: {key} is a sparse, quantized, nested or empty tensor, expected a dense one."
+            )
+    return dict(state)
+
+
+def readings(weights: dict[str, Tensor]) -> list[Named]:
+    """The weights as they are named, then with a prefix dropped that all names share, and so on to the barest names."""
+    found = [Named(weights=weights)]
+    while True:
+        last = found[-1]
+        prefix = next((entry for entry in _PREFIXES if all(key.startswith(entry) for key in last.weights)), None)
+        if prefix is None:
+            return found
+        shorter = {key.removeprefix(prefix): value for key, value in last.weights.items()}
+        found.append(Named(weights=shorter, dropped=(*last.dropped, prefix)))
+
+
+def reading_for(network: nn.Module, candidates: list[Named]) -> Named:
+    """The reading whose names are those of `network`; the barest one where none fits."""
+    expected = set(network.state_dict())
+    return next((named for named in candidates if set(named.weights) == expected), candidates[-1])
+
+
+def fill(network: nn.Module, weights: Mapping[str, Tensor], *, path: Path, title: str) -> None:
+    """Load `weights` into `network`, which may lie on the meta device; floating-point weights become float32.
+
+    Two differences are taken: `sub_block1` weights, dead ones in RST's published files, are dropped, and BatchNorm
+    counters (`num_batches_tracked`), which files from before torch 0.4.1 lack and nothing here uses, start at 0.
+
+    Args:
+        network: changed in place.
+        weights: a state dict by the network's names.
+        path: the file, for messages.
+        title: the network's name and arguments, for messages.
+
+    Raises:
+        CheckpointError: names, shapes or kinds differ (the first ones are named), or a weight is not finite.
+    """
+    expected: dict[str, Tensor] = network.state_dict()
+    found = {key: value for key, value in weights.items() if key in expected or "sub_block1." not in key}
+    for key, value in expected.items():
+        if key.endswith("num_batches_tracked") and key not in found:
+            found[key] = torch.zeros(value.shape, dtype=value.dtype, device="cpu")
+    _require_same_names(found, expected, path=path, title=title)
+    _require_same_shapes(found, expected, path=path, title=title)
+    if halves := sorted({str(value.dtype) for value in found.values() if _is_other_float(value)}):
+        logger.info("%s: %s weights are converted to torch.float32.", path, " and ".join(halves))
+    state = {key: _converted(found[key], expected[key], key, path) for key in expected}
+    on_meta = any(value.is_meta for value in expected.values())
+    network.load_state_dict(state, assign=on_meta)
+
+
+def _require_same_names(found: Mapping[str, Tensor], expected: Mapping[str, Tensor], *, path: Path, title: str) -> None:
+    missing = [key for key in expected if key not in found]
+    extra = [key for key in found if key not in expected]
+    if missing or extra:
+        differences = [f"missing {_some(missing)}"] * bool(missing) + [f"unexpected {_some(extra)}"] * bool(extra)
+        raise CheckpointError(
+            f"{path} does not hold the weights of {title}: {'; '.join(differences)}; choose the model it was made with."
+        )
+
+
+def _require_same_shapes(
+    found: Mapping[str, Tensor], expected: Mapping[str, Tensor], *, path: Path, title: str
+) -> None:
+    differing = [
+        f"{key} is {tuple(found[key].shape)} instead of {tuple(value.shape)}"
+        for key, value in expected.items()
+        if found[key].shape != value.shape
+    ]
+    if differing:
+        raise CheckpointError(
+            f"{path} does not fit {title}: {_some(differing)}; choose the model, classes and data it was made with."
+        )
+
+
+def _converted(value: Tensor, expected: Tensor, key: str, path: Path) -> Tensor:
+    """A copy of its own memory: tensors of a file may share or overlap theirs."""
+    if value.is_floating_point() != expected.is_floating_point() or value.is_complex() != expected.is_complex():
+        raise CheckpointError(f"{path}: {key} holds {value.dtype}, expected {expected.dtype}.")
+    dtype = torch.float32 if value.is_floating_point() else expected.dtype
+    copy = value.detach().to(dtype).clone(memory_format=torch.contiguous_format)
+    if not torch.isfinite(copy).all():
+        raise CheckpointError(f"{path}: {key} holds numbers that are not finite, so every loss would be NaN.")
+    return copy
+
+
+def _is_other_float(value: Tensor) -> bool:
+    return value.is_floating_point() and value.dtype is not torch.float32
+
+
+def _some(items: list[str]) -> str:
+    rest = len(items) - _SHOWN
+    return ", ".join(items[:_SHOWN]) + (f" and {rest} more" if rest > 0 else "")
