@@ -1,0 +1,255 @@
+"""From a plan to a surface: cached, resumed or computed."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from landscape.attacks.measure import measure
+from landscape.attacks.pgd import NoAttack
+from landscape.devices import arithmetic, describe_machine
+from landscape.errors import Interrupted, SurfaceError
+from landscape.surfaces.engines import InProcess, completed
+from landscape.surfaces.plan import Shard, SurfacePlan, plan_surface
+from landscape.surfaces.store import Session, SurfaceStore
+from landscape.surfaces.surface import CENTRE, Draft, Grid, Point, Surface
+from landscape.surfaces.sweep import Sweep
+from landscape.weights import ResidentModel
+
+if TYPE_CHECKING:
+    from concurrent.futures import Executor
+    from pathlib import Path
+
+    from torch import Tensor, nn
+
+    from landscape.checkpoints import Checkpoint
+    from landscape.datasets.examples import Examples
+    from landscape.protocols import Attack, Measurement
+    from landscape.surfaces.directions import RandomDirections
+
+Progress = Callable[[int, int], None]
+"""Called with (points done, points in all) after every point, and once before the first."""
+
+NUM_VERIFIED = 32
+"""Examples on which the code of a user's own model is compared with a cached surface."""
+
+LARGEST_DEVIATION = 1e-3
+"""Largest difference of their clean losses that still counts as the same model."""
+
+
+def compute_surface(
+    model: nn.Module | Checkpoint,
+    examples: Examples | tuple[Tensor, Tensor],
+    *,
+    attack: Attack | None,
+    directions: int | RandomDirections = 10,
+    num_directions: int | None = None,
+    grid: Grid | str = "-1:1:21",
+    objective: str = "adversarial",
+    batchnorm: str = "frozen",
+    precision: str = "fp32",
+    seed: int = 0,
+    batch_size: int | None = None,
+    cache_dir: Path | str | None = None,
+    device: str = "auto",
+    label: str | None = None,
+    progress: Progress | None = None,
+) -> Surface:
+    """The weight loss landscape of a model along random directions (Algorithm 1 of Wu et al. 2020).
+
+    Args:
+        model: any module that takes inputs in [0, 1] and gives logits, or a `Checkpoint`; it is never changed.
+        examples: `Examples`, or a pair inputs (n, C, H, W) in [0, 1] and labels (n,) int64.
+        attack: the attack, made anew on every displaced model; None measures natural losses only.
+        directions: how many filter-normalized random directions, or a recipe (then `num_directions` says how many).
+        num_directions: number of directions; planes when the grid has beta.
+        grid: a `Grid` or FROM:TO:NUM, in multiples of the normalized direction.
+        objective: `adversarial` (on the fly), `fixed` (examples made once, at the centre) or `clean`.
+        batchnorm: `frozen`: BatchNorm keeps the running statistics of the centre.
+        precision: `fp32` (TF32 off), `tf32` or `bf16`.
+        seed: seed of directions and random starts.
+        batch_size: examples in one batch; by memory when None.
+        cache_dir: folder to take the surface from or to write it to; None reads and writes nothing.
+        device: `auto`, `cpu`, `cuda` or `cuda:N`.
+        label: what figures call the model.
+        progress: called with (points done, points in all).
+
+    Returns:
+        The surface, with the losses of every example at every point.
+
+    Raises:
+        InputError: an argument is out of range, or the model does not fit the examples.
+        SurfaceError: a stored surface is damaged or belongs to other code of the user's own model.
+        BusyError: another process is computing this surface.
+        Interrupted: stopped by the user; what was finished is in the cache.
+    """
+    plan = plan_surface(
+        model,
+        examples,
+        attack=attack,
+        directions=directions,
+        num_directions=num_directions,
+        grid=grid,
+        objective=objective,
+        batchnorm=batchnorm,
+        precision=precision,
+        seed=seed,
+        batch_size=batch_size,
+        device=device,
+        label=label,
+    )
+    return run_plan(plan, cache_dir=cache_dir, progress=progress)
+
+
+def run_plan(
+    plan: SurfacePlan,
+    *,
+    cache_dir: Path | str | None = None,
+    shard: Shard | None = None,
+    progress: Progress | None = None,
+    executor: Executor | None = None,
+) -> Surface:
+    """Take the surface of a plan from the cache, or compute what is missing of it; see `compute_surface`."""
+    engine = executor or InProcess()
+    if cache_dir is None:
+        return _in_memory(plan, engine, progress)
+    store = SurfaceStore(cache_dir)
+    cached = store.load(plan.key)
+    if cached is not None and cached.complete:
+        _verify_own_code(plan, cached)
+        return cached
+    with store.claim(
+        plan.spec,
+        example_ids=plan.examples.ids.numpy(),
+        labels=plan.examples.labels.numpy(),
+        provenance=_provenance(plan),
+        writer=shard.writer if shard else "main",
+        batch_size=plan.settings.batch_size,
+    ) as session:
+        return _compute_missing(plan, session, shard, engine, progress)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Cost:
+    """What a plan would cost, from one measured point.
+
+    Attributes:
+        num_points: points that are not in the cache.
+        num_total: points in all, the centre included.
+        seconds_per_point: measured on the centre.
+        passes_per_example: forward and input-gradient passes of one example at one point.
+    """
+
+    num_points: int
+    num_total: int
+    seconds_per_point: float
+    passes_per_example: int
+
+    @property
+    def seconds(self) -> float:
+        """Estimated seconds for what is missing."""
+        return self.num_points * self.seconds_per_point
+
+
+def estimate_cost(plan: SurfacePlan, *, cache_dir: Path | str | None = None) -> Cost:
+    """Measure one point of a plan and count the missing ones; writes nothing."""
+    store = None if cache_dir is None else SurfaceStore(cache_dir)
+    done = store.finished_points(plan.spec) if store else set()
+    missing = [point for point in plan.points() if point not in done]
+    seconds = 0.0
+    if missing:
+        sweep = Sweep(plan.model, plan.examples, plan.settings, plan.device)
+        sweep(CENTRE)  # the first call also pays for allocations
+        before = time.perf_counter()
+        sweep(missing[-1])
+        seconds = time.perf_counter() - before
+    settings = plan.settings.attack.settings()
+    steps = int(settings.get("num_steps", 0)) * int(settings.get("num_restarts", 1))
+    passes = 2 * steps * (plan.settings.objective == "adversarial") + 1 + int(settings.get("num_restarts", 1))
+    return Cost(
+        num_points=len(missing),
+        num_total=len(plan.points()),
+        seconds_per_point=seconds,
+        passes_per_example=passes,
+    )
+
+
+def _compute_missing(
+    plan: SurfacePlan, session: Session, shard: Shard | None, engine: Executor, progress: Progress | None
+) -> Surface:
+    points = plan.points(shard)
+    missing = [point for point in points if point not in session.done]
+    if missing:
+        # One batch size for all points of a surface: a resumed one equals an uninterrupted one bit for bit.
+        resumed = replace(plan, settings=replace(plan.settings, batch_size=session.batch_size))
+        _announce(progress, len(points) - len(missing), len(points))
+        try:
+            for done, (point, measurement) in enumerate(_measured(resumed, missing, engine), start=1):
+                session.append(point, measurement)
+                _announce(progress, len(points) - len(missing) + done, len(points))
+        except KeyboardInterrupt:
+            path = session.finish()
+            kept = len(session.done)
+            raise Interrupted(
+                f"Stopped: {kept} of {len(plan.points())} points are kept in {path}; the same command goes on from there."
+            ) from None
+    session.finish()
+    return session.surface()
+
+
+def _in_memory(plan: SurfacePlan, engine: Executor, progress: Progress | None) -> Surface:
+    draft = Draft(
+        key=plan.key,
+        spec=plan.spec,
+        example_ids=plan.examples.ids.numpy(),
+        labels=plan.examples.labels.numpy(),
+    )
+    process = draft.add_provenance(_provenance(plan))
+    points = plan.points()
+    _announce(progress, 0, len(points))
+    for done, (point, measurement) in enumerate(_measured(plan, points, engine), start=1):
+        draft.put(point, measurement, process)
+        _announce(progress, done, len(points))
+    return draft.surface()
+
+
+def _measured(plan: SurfacePlan, points: Iterable[Point], engine: Executor) -> Iterable[tuple[Point, Measurement]]:
+    sweep = Sweep(plan.model, plan.examples, plan.settings, plan.device)
+    return completed(engine, sweep, points)
+
+
+def _provenance(plan: SurfacePlan) -> dict[str, Any]:
+    return {
+        **describe_machine(plan.device),
+        "label": plan.label,
+        "batch_size": plan.settings.batch_size,
+        "started": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
+    }
+
+
+def _verify_own_code(plan: SurfacePlan, cached: Surface) -> None:
+    """Refuse a cached surface when the code behind a user's own model gives other losses than it did.
+
+    Weights are part of the key, code is not: a few clean losses tell whether it still computes the same function.
+    """
+    if not plan.identity["own_code"]:
+        return
+    few = plan.examples.take(range(min(NUM_VERIFIED, len(plan.examples))))
+    with arithmetic(plan.settings.precision, plan.device):
+        forward = ResidentModel(plan.model, device=plan.device)
+        now = measure(forward, few.inputs.to(plan.device), few.labels.to(plan.device), NoAttack())
+    difference = float(np.abs(now.clean_loss - cached.centre.clean_loss[: len(few)]).max())
+    if not difference <= LARGEST_DEVIATION:
+        raise SurfaceError(
+            f"the cached surface {cached.key[:12]} was computed by other code of the model {plan.identity['name']} "
+            f"(clean losses differ by {difference:.2g}); clear it with `landscape cache clear {cached.key[:12]}`."
+        )
+
+
+def _announce(progress: Progress | None, done: int, total: int) -> None:
+    if progress is not None:
+        progress(done, total)

@@ -1,0 +1,88 @@
+"""Points that surfaces share: the same measurement on another grid or with another number of directions."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from landscape.errors import FileError, LandscapeError, SurfaceError
+from landscape.files import digest_json
+from landscape.surfaces import hdf5, journal
+from landscape.surfaces.grid import CENTRE, Grid, Point
+from landscape.surfaces.surface import ARRAYS, Surface, layout
+
+if TYPE_CHECKING:
+    from landscape.surfaces.store import SurfaceStore
+
+logger = logging.getLogger(__name__)
+
+_SHARED_BETWEEN_RELATIVES = ("grid", "num_directions")
+
+
+def key_of(spec: Mapping[str, Any]) -> str:
+    """The name of a surface: sha256 of its specification, in hexadecimal."""
+    return digest_json(spec)
+
+
+def family_of(spec: Mapping[str, Any]) -> str:
+    """The common name of all surfaces that differ in grid and number of directions only."""
+    return digest_json({name: value for name, value in spec.items() if name not in _SHARED_BETWEEN_RELATIVES})
+
+
+def relatives(
+    store: SurfaceStore, key: str, spec: Mapping[str, Any], done: set[Point]
+) -> Iterator[tuple[Surface, dict[Point, Point]]]:
+    """Yield surfaces of the same family with the points, ours to theirs, that they have and `done` lacks."""
+    family = family_of(spec)
+    grid, num_directions = layout(spec)
+    for other in sorted(_keys_of_family(store, family) - {key}):
+        try:
+            surface = store.collect(other)
+            if surface is None or family_of(surface.spec) != family:
+                continue
+            shared = shared_points(grid, num_directions, surface.grid, len(surface.direction_ids))
+            theirs = surface.done_points()
+            matches = {ours: point for ours, point in shared.items() if point in theirs and ours not in done}
+            if matches:
+                _ = [surface.arrays[name] for name in ARRAYS]  # read now, where damage costs the reuse only
+                yield surface, matches
+        except LandscapeError as error:
+            logger.warning("surface %s is not reused: %s", other[:12], error)
+
+
+def _keys_of_family(store: SurfaceStore, family: str) -> set[str]:
+    found = set()
+    for path in hdf5.files_in(store.folder):
+        with _skipped(path):
+            if hdf5.read_family(path) == family:
+                found.add(path.stem)
+    for path in store.folder.glob(f"*{journal.FOLDER_SUFFIX}/*{journal.SUFFIX}"):
+        with _skipped(path):
+            header = journal.read_header(path)
+            if header is not None and family_of(header.spec) == family:
+                found.add(path.parent.name.removesuffix(journal.FOLDER_SUFFIX))
+    return found
+
+
+def shared_points(ours: Grid, num_ours: int, theirs: Grid, num_theirs: int) -> dict[Point, Point]:
+    """Points of one surface, with those of a relative where the same direction and bit-equal nodes make them one."""
+    shared = {CENTRE: CENTRE}
+    if (ours.beta is None) != (theirs.beta is None):
+        return shared
+    positions = {theirs.node(index): index for index in theirs.indices()}
+    for index in ours.indices():
+        match = positions.get(ours.node(index))
+        if match is not None:
+            shared |= {(line, *index): (line, *match) for line in range(min(num_ours, num_theirs))}
+    return shared
+
+
+@contextlib.contextmanager
+def _skipped(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except (SurfaceError, FileError) as error:
+        logger.warning("%s is passed over: %s", path, error)

@@ -1,0 +1,159 @@
+"""The hot loop: displace the weights, attack that very model, measure every example. No files here.
+
+Algorithm 1 of Wu et al. 2020: g(a) = (1/n) sum_i max_{x'_i} loss(f_{w + a d}(x'_i), y_i), where the x'_i are made anew by
+the attack on f_{w + a d} at every a. In a plane, g(a, b) moves to w + a d + b e.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from landscape.attacks.measure import measure
+from landscape.attacks.pgd import NoAttack
+from landscape.devices import arithmetic
+from landscape.errors import InputError
+from landscape.names import OBJECTIVES, PRECISIONS
+from landscape.surfaces.surface import CENTRE, Grid, Point
+from landscape.weights import ResidentModel, Weights, parameters_of
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+    from landscape.datasets.examples import Examples
+    from landscape.protocols import Attack, Forward, Measurement
+    from landscape.surfaces.directions import RandomDirections
+
+
+@dataclass(frozen=True, kw_only=True)
+class SweepSettings:
+    """What is measured at every point.
+
+    Attributes:
+        attack: makes the adversarial examples.
+        objective: `adversarial` attacks every displaced model (on the fly), `fixed` replays the examples that were made
+            once at the centre (the control, which underestimates), `clean` makes none.
+        directions: the recipe of the directions.
+        grid: the nodes; with beta, direction k of the plane k is (2k, 2k + 1) of the recipe.
+        seed: seed of the attack's random starts.
+        batch_size: examples in one batch.
+        precision: `fp32`, `tf32` or `bf16`.
+
+    Raises:
+        InputError: an unknown objective or precision.
+    """
+
+    attack: Attack
+    objective: str
+    directions: RandomDirections
+    grid: Grid
+    seed: int
+    batch_size: int
+    precision: str
+
+    def __post_init__(self) -> None:
+        if self.objective not in OBJECTIVES:
+            raise InputError(f"an objective is one of {', '.join(OBJECTIVES)}, got {self.objective!r}.")
+        if self.precision not in PRECISIONS:
+            raise InputError(f"a precision is one of {', '.join(PRECISIONS)}, got {self.precision!r}.")
+
+
+class Sweep:
+    """Measures one model at displaced weights; called with a point, it gives back the measurement there.
+
+    The caller's model is copied once; data, random starts and weights stay on the device.
+    """
+
+    def __init__(self, model: nn.Module, examples: Examples, settings: SweepSettings, device: torch.device) -> None:
+        self._settings = settings
+        self._device = device
+        self._center = {name: weight.to(device) for name, weight in parameters_of(model).items()}
+        self._resident = ResidentModel(model, device=device)
+        self._inputs = examples.inputs.to(device)
+        self._labels = examples.labels.to(device)
+        self._attack, self._starts = self._objective(examples)
+        self._drawn: tuple[int, tuple[Weights, ...]] | None = None
+
+    def __call__(self, point: Point) -> Measurement:
+        """The measurement at a point (direction, *grid index), or at the centre."""
+        self._resident.move(self._center, *self._moves(point))
+        with arithmetic(self._settings.precision, self._device):
+            return self._measure(self._attack, self._starts)
+
+    def _measure(self, attack: Attack, starts: Tensor | None) -> Measurement:
+        size = self._settings.batch_size
+        return measure(self._resident, self._inputs, self._labels, attack, starts=starts, batch_size=size)
+
+    def _moves(self, point: Point) -> list[tuple[float, Weights]]:
+        if point == CENTRE:
+            return []
+        line, *index = point
+        return list(zip(self._settings.grid.node(tuple(index)), self._directions(line), strict=True))
+
+    def _directions(self, line: int) -> tuple[Weights, ...]:
+        # Points come line by line, so the last directions are the only ones worth keeping.
+        if self._drawn is None or self._drawn[0] != line:
+            axes = 1 if self._settings.grid.beta is None else 2
+            center = {name: weight.cpu() for name, weight in self._center.items()}
+            drawn = tuple(
+                self._on_device(self._settings.directions.direction(center, axes * line + axis)) for axis in range(axes)
+            )
+            self._drawn = line, drawn
+        return self._drawn[1]
+
+    def _on_device(self, direction: Weights) -> Weights:
+        return {name: part.to(self._device) for name, part in direction.items()}
+
+    def _objective(self, examples: Examples) -> tuple[Attack, Tensor | None]:
+        attack = self._settings.attack
+        if self._settings.objective == "clean":
+            return NoAttack(), None
+        starts = attack.starts(examples.ids, examples.image_shape, seed=self._settings.seed)
+        starts = None if starts is None else starts.to(self._device)
+        if self._settings.objective == "adversarial":
+            return attack, starts
+        recorder = _Recorder(attack)
+        with arithmetic(self._settings.precision, self._device):
+            self._measure(recorder, starts)
+        return _Replay(), recorder.recorded()
+
+
+class _Recorder:
+    """Passes an attack through and keeps what it made, batch by batch."""
+
+    def __init__(self, attack: Attack) -> None:
+        self._attack = attack
+        self._batches: list[Tensor] = []
+
+    def settings(self) -> dict[str, Any]:
+        return dict(self._attack.settings())
+
+    def starts(self, ids: Tensor, shape: tuple[int, ...], *, seed: int) -> Tensor | None:
+        return self._attack.starts(ids, shape, seed=seed)
+
+    def restarts(self, forward: Forward, inputs: Tensor, labels: Tensor, starts: Tensor | None) -> Iterator[Tensor]:
+        made = list(self._attack.restarts(forward, inputs, labels, starts))
+        self._batches.append(torch.stack(made))
+        yield from made
+
+    def recorded(self) -> Tensor:
+        """(R, n, C, H, W) adversarial inputs of all batches."""
+        return torch.cat(self._batches, dim=1)
+
+
+class _Replay:
+    """An attack whose starts are finished adversarial inputs."""
+
+    def settings(self) -> dict[str, Any]:
+        return {"name": "replay"}
+
+    def starts(self, ids: Tensor, shape: tuple[int, ...], *, seed: int) -> Tensor | None:
+        return None
+
+    def restarts(self, forward: Forward, inputs: Tensor, labels: Tensor, starts: Tensor | None) -> Iterator[Tensor]:
+        if starts is None:
+            raise InputError("a replayed attack needs the adversarial inputs that it replays.")
+        yield from starts
