@@ -11,6 +11,9 @@ import click
 
 from landscape import names
 
+NUM_EXAMPLES = 500
+"""Examples of a surface when the user does not say how many; all, where there are fewer."""
+
 Function = TypeVar("Function", bound=Callable[..., Any])
 
 
@@ -51,13 +54,13 @@ class Line(click.ParamType):
 
 
 class Count(click.ParamType):
-    """A whole number of at least 1, or `all` (None)."""
+    """A whole number of at least 1, or `all`."""
 
     name = "n|all"
 
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int | None:
-        if value is None or value == "all":
-            return None
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int | str:
+        if value == "all":
+            return "all"
         try:
             number = int(value)
         except ValueError:
@@ -121,7 +124,7 @@ foreign_options = combined(
 example_options = combined(
     click.option("--dataset", help="Data set: " + ", ".join(names.DATASETS) + ".  [default: the checkpoint's]"),
     click.option("--data-dir", type=click.Path(), help="Folder of the data.  [default: $LANDSCAPE_DATA]"),
-    click.option("--examples", type=Count(), default="500", show_default=True, help="How many examples, or 'all'."),
+    click.option("--examples", type=Count(), help=f"How many examples, or 'all'.  [default: {NUM_EXAMPLES}]"),
     click.option("--seed", type=click.IntRange(0, 2**64 - 1), default=0, show_default=True, help="Seed of everything."),
 )
 

@@ -26,6 +26,7 @@ __all__ = [
     "has_separate_splits",
     "load_examples",
     "reader",
+    "split_size",
 ]
 
 DATASETS = {
@@ -84,6 +85,14 @@ def load_examples(
         split=split,
         num_classes=source.num_classes,
     )
+
+
+def split_size(name: str, *, split: str, data_dir: str | Path | None = None) -> int:
+    """How many examples a split has; arguments and errors as in `load_examples`."""
+    if split not in SPLITS:
+        raise InputError(f"the split is one of {', '.join(SPLITS)}, got {split!r}.")
+    name, place = data_place(name, data_dir)
+    return len(reader(name).open_split(place, split))
 
 
 def dataset_info(name: str, *, data_dir: str | Path | None = None) -> DatasetInfo:

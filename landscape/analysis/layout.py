@@ -1,0 +1,151 @@
+"""Figures of two columns of panels with one y range, a legend above and a caption below that never cover a curve."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from landscape.analysis.style import FIGURE_STYLE
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+    from matplotlib.legend import Legend
+
+DPI = 150
+
+MARGIN = 0.15
+"""Inches around title, legend and caption."""
+
+CAPTION_SIZE = 9.0
+"""Points."""
+
+LONGEST_LABEL = 60
+"""Characters of a label in a legend; a longer one loses its middle."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Page:
+    """What a figure holds besides its curves.
+
+    Attributes:
+        width: of the figure, in inches.
+        panel_height: of one row of panels, in inches.
+        rows: rows of two panels.
+        caption: text below the panels.
+        title: text above the legend; None for no title.
+    """
+
+    width: float = 10.0
+    panel_height: float = 3.9
+    rows: int = 1
+    caption: str = ""
+    title: str | None = None
+
+
+@contextmanager
+def own_style() -> Iterator[None]:
+    """The style of this package's figures within the block; matplotlib's settings are the same before and after."""
+    import matplotlib
+
+    settings: Any = dict(FIGURE_STYLE)
+    with matplotlib.rc_context(settings):
+        yield
+
+
+def compose(page: Page, draw: Callable[[Figure, Any], None]) -> Figure:
+    """A figure of `page.rows` x 2 panels that `draw(figure, panels)` fills; the legend lists what it labelled."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    with own_style():
+        figure = Figure(figsize=(page.width, page.rows * page.panel_height), dpi=DPI)
+        FigureCanvasAgg(figure)
+        draw(figure, figure.subplots(page.rows, 2, sharey=True, squeeze=False))
+        _arrange(figure, page)
+    return figure
+
+
+def wrapped(figure: Figure, text: str, *, width: float, size: float) -> list[str]:
+    """`text` in lines of at most `width` inches in the figure's font at `size` points."""
+    from matplotlib.font_manager import FontProperties
+
+    renderer, font = _renderer(figure), FontProperties(size=size)
+
+    def fits(line: str) -> bool:
+        pixels, _, _ = renderer.get_text_width_height_descent(line, font, False)
+        return bool(pixels <= width * figure.dpi)
+
+    lines = [""]
+    for word in text.split():
+        longer = f"{lines[-1]} {word}".strip()
+        if fits(longer):
+            lines[-1] = longer
+            continue
+        lines.append("")
+        for letter in word:
+            if not fits(lines[-1] + letter):
+                lines.append("")
+            lines[-1] += letter
+    return [line for line in lines if line]
+
+
+def shortened(label: str) -> str:
+    """A label without its middle where it is too long for a legend."""
+    if len(label) <= LONGEST_LABEL:
+        return label
+    return f"{label[: LONGEST_LABEL // 2 - 1]}…{label[-LONGEST_LABEL // 2 :]}"
+
+
+def _arrange(figure: Figure, page: Page) -> None:
+    """Give title, legend, panels and caption their own bands, and the figure the height of their sum."""
+    bands = page.width - 2 * MARGIN
+    title = figure.text(0.5, 1.0, page.title or "", ha="center", va="top", fontsize=11.5, fontweight="bold")
+    lines = wrapped(figure, page.caption, width=bands, size=CAPTION_SIZE)
+    caption = figure.text(
+        0.0, 0.0, "\n".join(lines), va="bottom", fontsize=CAPTION_SIZE, color="#333333", linespacing=1.3
+    )
+    legend = _legend(figure, bands)
+    tops = [_height(figure, title) if page.title else 0.0, _height(figure, legend) if legend else 0.0]
+    below = _height(figure, caption) + 2 * MARGIN if lines else MARGIN
+    above = sum(top + MARGIN / 2 for top in tops if top) + MARGIN
+    height = above + page.rows * page.panel_height + below
+    figure.set_size_inches(page.width, height)
+    title.set_position((0.5, 1 - MARGIN / height))
+    caption.set_position((MARGIN / page.width, MARGIN / height))
+    if legend is not None:
+        top = MARGIN + (tops[0] + MARGIN / 2 if tops[0] else 0.0)
+        legend.set_bbox_to_anchor((0.5, 1 - top / height), transform=figure.transFigure)
+    figure.set_layout_engine("constrained", rect=(0, below / height, 0.996, 1 - (above + below) / height))
+
+
+def _legend(figure: Figure, width: float) -> Legend | None:
+    """One legend for all panels, with as many columns as fit `width` inches; None if nothing carries a label."""
+    handles: dict[str, Any] = {}
+    for axes in figure.axes:
+        for handle, label in zip(*axes.get_legend_handles_labels(), strict=True):
+            handles.setdefault(label, handle)
+    names = [shortened(label) for label in handles]
+    for columns in range(len(names), 0, -1):
+        legend = figure.legend(
+            list(handles.values()),
+            names,
+            loc="upper center",
+            ncols=columns,
+            handlelength=3.2,
+            borderpad=0,
+            borderaxespad=0,
+        )
+        if columns == 1 or legend.get_window_extent(_renderer(figure)).width <= width * figure.dpi:
+            return legend
+        legend.remove()
+    return None
+
+
+def _height(figure: Figure, artist: Any) -> float:
+    return float(artist.get_window_extent(_renderer(figure)).height / figure.dpi)
+
+
+def _renderer(figure: Figure) -> Any:
+    return figure.canvas.get_renderer()  # type: ignore[attr-defined]

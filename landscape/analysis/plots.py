@@ -1,0 +1,93 @@
+"""Curves drawn on axes that the caller made; size, style, legend and saving are the caller's (see `figures`)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from landscape.analysis.captions import alpha_label, quantity_words, value_label
+from landscape.analysis.samples import centre_values, require_line
+from landscape.analysis.statistics import summarize_curve
+from landscape.analysis.style import Curve, style_curves
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+    from landscape.surfaces.surface import Surface
+
+
+def plot_curves(
+    axes: Axes,
+    surfaces: Surface | Sequence[Surface],
+    labels: Sequence[str] | None = None,
+    quantity: str = "loss",
+    centred: bool = False,
+) -> Axes:
+    """Draw the curves of surfaces: a thin line for each direction, their mean, and the 95 % t-interval of the mean.
+
+    The interval is over directions, for the measured examples; with fewer than three directions there is none. Points
+    that are missing or not finite are left out. Every mean carries its label: call `axes.legend()` for a legend.
+
+    Args:
+        axes: where to draw.
+        surfaces: one surface or several, along one direction at a time.
+        labels: what to call them; their own labels by default.
+        quantity: `loss`, `robust-error`, `natural-loss` or `natural-error`; errors are drawn in percent.
+        centred: draw g(alpha) - g(0) instead of g(alpha), where g(0) is the measured centre.
+
+    Returns:
+        The axes.
+
+    Raises:
+        InputError: no surface, a surface over a plane, an unknown quantity, or another number of labels.
+    """
+    several = list(surfaces) if isinstance(surfaces, Sequence) else [surfaces]
+    return draw_curves(axes, style_curves(several, labels), quantity=quantity, centred=centred)
+
+
+def draw_curves(axes: Axes, curves: Sequence[Curve], *, quantity: str = "loss", centred: bool = False) -> Axes:
+    """As `plot_curves`, with colours, lines and markers of the caller's choice.
+
+    Raises:
+        InputError: a surface over a plane, or an unknown quantity.
+    """
+    surfaces = [curve.surface for curve in curves]
+    scale = quantity_words(quantity, surfaces).scale
+    # All thin lines lie below all means, so that no checkpoint hides another's mean.
+    for curve in curves:
+        _draw_directions(axes, curve, quantity, scale, centred)
+    for curve in curves:
+        draw_mean(axes, curve, quantity=quantity, centred=centred)
+    axes.set_xlabel(alpha_label(surfaces))
+    axes.set_ylabel(value_label(quantity, surfaces, centred=centred))
+    return axes
+
+
+def draw_mean(axes: Axes, curve: Curve, *, quantity: str, centred: bool, band: bool = True, **line: Any) -> Axes:
+    """Draw the mean of one curve, with its band; `line` overrides settings of the line."""
+    summary = summarize_curve(curve.surface, quantity)
+    scale = quantity_words(quantity, [curve.surface]).scale
+    shift = summary.centre if centred else 0.0
+    if band:
+        low, high = scale * (summary.low - shift), scale * (summary.high - shift)
+        axes.fill_between(summary.alpha, low, high, color=curve.colour, alpha=0.18, linewidth=0, zorder=2.2)
+    look = {
+        "color": curve.colour,
+        "linestyle": curve.linestyle,
+        "marker": curve.marker,
+        "markersize": 3.6,
+        "linewidth": 1.9,
+        # Matplotlib leaves labels with a leading underscore out of legends.
+        "label": f" {curve.label}" if curve.label.startswith("_") else curve.label,
+        "zorder": 3,
+    }
+    axes.plot(summary.alpha, scale * (summary.mean - shift), **(look | line))
+    return axes
+
+
+def _draw_directions(axes: Axes, curve: Curve, quantity: str, scale: float, centred: bool) -> None:
+    require_line(curve.surface)
+    lines = scale * curve.surface.mean(quantity)
+    shift = scale * float(centre_values(curve.surface, quantity).mean()) if centred else 0.0
+    for line in lines:
+        axes.plot(curve.surface.grid.alpha, line - shift, color=curve.colour, linewidth=0.7, alpha=0.4, zorder=2)

@@ -1,0 +1,135 @@
+"""The settings of a surface in words, read from its spec."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from landscape.analysis.pairing import attack_seed
+
+if TYPE_CHECKING:
+    from landscape.surfaces.surface import Surface
+
+NORMALIZATIONS = {
+    "filter": "filter-normalized",
+    "layer": "layer-normalized",
+    "model": "normalized as a whole",
+    "none": "not normalized",
+}
+
+ONE_DIM = {
+    "zero": "one-dimensional parameters not moved",
+    "copy": "one-dimensional parameters moved along themselves",
+    "element": "one-dimensional parameters moved by their own size",
+}
+
+OBJECTIVES = {
+    "adversarial": "attacked anew at every α",
+    "fixed": "adversarial examples made once, at α = 0",
+    "clean": "clean examples only",
+}
+
+THREATS = {"linf": "L∞", "l2": "L2"}
+
+
+def describe_settings(surface: Surface) -> dict[str, str]:
+    """Every setting that determines the numbers, in words, by topic."""
+    spec = surface.spec
+    recipe = _mapping(spec.get("directions"))
+    described = {
+        "Attack": f"{describe_attack(spec)}; {OBJECTIVES.get(objective_of(surface), objective_of(surface))}",
+        "Examples": _describe_examples(surface),
+        "Directions": _describe_directions(surface, recipe),
+        "BatchNorm": _plain(spec.get("batchnorm")),
+        "Precision": _plain(spec.get("precision")),
+        "Seeds": f"directions {recipe.get('seed', '?')}, attack {_plain(attack_seed(spec))}",
+    }
+    if layers := recipe.get("layers"):
+        described["Layers moved"] = _plain(layers)
+    return described
+
+
+def describe_attack(spec: Mapping[str, Any]) -> str:
+    """The attack of a spec, for example `PGD-10, L∞, ε = 8/255, step 2/255, 1 random start`.
+
+    Settings that this function does not know are listed as they are, so that none is hidden.
+    """
+    settings = dict(_mapping(spec.get("attack")))
+    settings.pop("seed", None)
+    name = str(settings.pop("name", "not recorded"))
+    if name in ("none", "not recorded"):
+        return name.replace("none", "no attack")
+    parts = [_attack_title(name, settings)]
+    if norm := settings.pop("norm", None):
+        parts.append(THREATS.get(norm, str(norm)))
+    if (epsilon := settings.pop("epsilon", None)) is not None:
+        parts.append(f"ε = {in_pixels(epsilon)}")
+    if (step := settings.pop("step_size", None)) is not None:
+        parts.append(f"step {in_pixels(step)}")
+    parts += _describe_starts(settings)
+    return ", ".join([*parts, *(f"{key} {_plain(value)}" for key, value in settings.items())])
+
+
+def in_pixels(size: float) -> str:
+    """A size of inputs in [0, 1] as a fraction of 255 where it is one, else as a decimal number."""
+    pixels = size * 255
+    whole = abs(pixels - round(pixels)) < 1e-6 and round(pixels) not in (0, 255)
+    return f"{round(pixels)}/255" if whole else f"{size:.6g}"
+
+
+def objective_of(surface: Surface) -> str:
+    """The objective of a surface, one of `names.OBJECTIVES`."""
+    return str(surface.spec.get("objective", "adversarial"))
+
+
+def split_of(surface: Surface) -> str | None:
+    """The split that the examples are from; None if it was not recorded."""
+    return _mapping(surface.spec.get("data")).get("split")
+
+
+def normalization_of(surface: Surface) -> str | None:
+    """What the directions of a surface are normalized by, one of `names.DIRECTION_NORMS`; None if not recorded."""
+    norm = _mapping(surface.spec.get("directions")).get("norm")
+    return None if norm is None else str(norm)
+
+
+def _describe_examples(surface: Surface) -> str:
+    origin = " ".join(filter(None, [_mapping(surface.spec.get("data")).get("dataset"), split_of(surface)]))
+    return f"{len(surface.example_ids)} of {origin}" if origin else str(len(surface.example_ids))
+
+
+def _describe_directions(surface: Surface, recipe: Mapping[str, Any]) -> str:
+    norm, one_dim = recipe.get("norm", "?"), recipe.get("one_dim", "?")
+    kind = "random Gaussian" if recipe.get("kind", "random") == "random" else _plain(recipe["kind"])
+    return (
+        f"{len(surface.direction_ids)} {kind}, {NORMALIZATIONS.get(norm, _plain(norm))}, "
+        f"{ONE_DIM.get(one_dim, f'one-dimensional parameters {_plain(one_dim)}')}"
+    )
+
+
+def _attack_title(name: str, settings: dict[str, Any]) -> str:
+    if name != "pgd":
+        return name.upper()
+    steps = settings.pop("num_steps", "?")
+    if steps == 1 and "epsilon" in settings and settings["epsilon"] == settings.get("step_size"):
+        return "FGSM-RS" if settings.get("random_start", True) else "FGSM"
+    return f"PGD-{steps}"
+
+
+def _describe_starts(settings: dict[str, Any]) -> list[str]:
+    restarts, random = settings.pop("num_restarts", None), settings.pop("random_start", True)
+    if not random:
+        return ["no random start"]
+    if restarts is None:
+        return []
+    return ["1 random start" if restarts == 1 else f"worst of {restarts} random starts"]
+
+
+def _mapping(value: Any) -> Mapping[str, Any]:
+    return value if isinstance(value, Mapping) else {}
+
+
+def _plain(value: Any) -> str:
+    if isinstance(value, Mapping):
+        return " ".join(f"{key} {_plain(part)}" for key, part in value.items())
+    return "not recorded" if value is None else str(value)

@@ -1,0 +1,61 @@
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+import pytest
+
+from landscape.analysis.settings import describe_attack, describe_settings, in_pixels
+from tests.analysis.synthetic import SPEC, make_surface
+
+ATTACKS: dict[str, tuple[dict[str, Any], str]] = {
+    "pgd": ({}, "PGD-10, L∞, ε = 0.15, step 0.0375, 1 random start"),
+    "pixels": (
+        {"epsilon": 8 / 255, "step_size": 2 / 255, "num_restarts": 3},
+        "PGD-10, L∞, ε = 8/255, step 2/255, worst of 3 random starts",
+    ),
+    "l2": ({"norm": "l2", "epsilon": 0.5, "step_size": 0.1}, "PGD-10, L2, ε = 0.5, step 0.1, 1 random start"),
+    "fgsm": (
+        {"num_steps": 1, "step_size": 0.15, "random_start": False},
+        "FGSM, L∞, ε = 0.15, step 0.15, no random start",
+    ),
+    "fgsm-rs": ({"num_steps": 1, "step_size": 0.15}, "FGSM-RS, L∞, ε = 0.15, step 0.15, 1 random start"),
+    "unknown settings": ({"kappa": 50}, "PGD-10, L∞, ε = 0.15, step 0.0375, 1 random start, kappa 50"),
+    "no attack": ({"name": "none"}, "no attack"),
+}
+
+
+@pytest.mark.parametrize(("changes", "text"), ATTACKS.values(), ids=ATTACKS.keys())
+def test_attack_in_words(changes: dict[str, Any], text: str) -> None:
+    assert describe_attack({"attack": {**SPEC["attack"], **changes}}) == text
+
+
+def test_absent_attack_is_said() -> None:
+    assert describe_attack({}) == "not recorded"
+
+
+@pytest.mark.parametrize(("size", "text"), [(8 / 255, "8/255"), (0.3, "0.3"), (0.5, "0.5"), (1.0, "1"), (0.0, "0")])
+def test_sizes_in_pixels(size: float, text: str) -> None:
+    assert in_pixels(size) == text
+
+
+def test_every_setting_is_described() -> None:
+    surface = make_surface(num_directions=3, num_examples=5, directions={"seed": 4, "layers": "^conv"})
+    assert describe_settings(surface) == {
+        "Attack": "PGD-10, L∞, ε = 0.15, step 0.0375, 1 random start; attacked anew at every α",
+        "Examples": "5 of digits train",
+        "Directions": "3 random Gaussian, filter-normalized, one-dimensional parameters not moved",
+        "BatchNorm": "frozen",
+        "Precision": "fp32",
+        "Seeds": "directions 4, attack 0",
+        "Layers moved": "^conv",
+    }
+
+
+def test_an_empty_spec_is_described_without_inventing() -> None:
+    surface = make_surface(num_directions=1, num_examples=5)
+    bare = {name: surface.spec[name] for name in ("grid", "num_directions")}
+    described = describe_settings(dataclasses.replace(surface, spec=bare))
+    assert described["Seeds"] == "directions ?, attack not recorded"
+    assert described["BatchNorm"] == "not recorded"
+    assert described["Examples"] == "5"

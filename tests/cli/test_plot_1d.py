@@ -1,0 +1,241 @@
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from landscape.attacks.threat import ThreatModel
+from landscape.checkpoints import save_checkpoint
+from landscape.cli.main import COMMANDS, main
+from landscape.models.registry import build_model
+from landscape.surfaces.store import load_surface
+
+SMALL = ("--directions", "2", "--alpha", "-1:1:3", "--examples", "20", "--attack", "pgd-2", "--device", "cpu")
+
+
+def write_checkpoint(path: Path, *, seed: int = 0, threat: bool = True, **arguments: Any) -> Path:
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        network = build_model("small_cnn", **arguments)
+    return save_checkpoint(
+        path,
+        network=network,
+        model_name="small_cnn",
+        model_arguments=arguments,
+        normalization=None,
+        dataset="digits",
+        threat=ThreatModel(norm="linf", epsilon=0.15) if threat else None,
+        step_size=0.0375 if threat else None,
+        training={"method": "at", "epoch": 1},
+    )
+
+
+@pytest.fixture
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    write_checkpoint(tmp_path / "a.pt")
+    write_checkpoint(tmp_path / "b.pt", seed=1)
+    return tmp_path
+
+
+Call = Callable[..., tuple[int, str, str]]
+
+
+@pytest.fixture
+def call(capsys: pytest.CaptureFixture[str]) -> Call:
+    def run(*arguments: str) -> tuple[int, str, str]:
+        with pytest.raises(SystemExit) as stop:
+            main([str(argument) for argument in arguments])
+        printed = capsys.readouterr()
+        return int(stop.value.code or 0), printed.out, printed.err
+
+    return run
+
+
+def surfaces_in(folder: Path) -> list[Path]:
+    return sorted((folder / "cache").glob("*.h5"))
+
+
+def test_one_checkpoint_gives_table_rise_figure_and_surface(here: Path, call: Call) -> None:
+    code, out, _ = call("plot-1d", "a.pt", *SMALL)
+    assert code == 0
+    assert (here / "a-plot-1d.png").stat().st_size > 10_000
+    (stored,) = surfaces_in(here)
+    assert f"surface  {stored}" in out and "figure   a-plot-1d.png" in out
+    surface = load_surface(stored)
+    assert surface.adversarial_loss.shape == (2, 3, 20)
+    for alpha, mean in zip((-1, 0, 1), surface.mean().mean(axis=0), strict=True):
+        assert any(line.split()[:2] == [str(alpha), f"{mean:.4f}"] for line in out.splitlines())
+    for radius in ("0.1", "0.25", "0.5", "1"):
+        assert any(line.split()[:2] == ["a", radius] for line in out.splitlines()), radius
+
+
+def test_the_same_call_gives_the_same_numbers_from_the_cache(here: Path, call: Call) -> None:
+    first, second = call("plot-1d", "a.pt", *SMALL), call("plot-1d", "a.pt", *SMALL)
+    assert first[:2] == second[:2]
+    assert len(surfaces_in(here)) == 1
+
+
+def test_two_checkpoints_are_compared_on_the_same_directions_and_examples(here: Path, call: Call) -> None:
+    code, out, _ = call("plot-1d", "a.pt", "b.pt", *SMALL, "--directions", "3", "--out", "both.pdf")
+    assert code == 0
+    assert (here / "both.pdf").read_bytes().startswith(b"%PDF")
+    assert "paired over 3 directions, 20 examples" in out
+
+
+def test_json_is_all_that_is_printed(here: Path, call: Call) -> None:
+    code, out, err = call("plot-1d", "a.pt", *SMALL, "--json")
+    numbers = json.loads(out)
+    assert code == 0 and err == ""
+    assert numbers["curves"][0]["label"] == "a"
+    assert numbers["surfaces"] == [str(path) for path in surfaces_in(here)]
+
+
+def test_both_splits_are_two_surfaces_in_one_figure(here: Path, call: Call) -> None:
+    code, out, _ = call("plot-1d", "a.pt", *SMALL, "--split", "both")
+    assert code == 0 and "a (train)" in out and "a (test)" in out
+    assert sorted(load_surface(path).spec["data"]["split"] for path in surfaces_in(here)) == ["test", "train"]
+
+
+def test_dry_run_says_the_cost_and_writes_nothing(here: Path, call: Call) -> None:
+    before = sorted(here.iterdir())
+    code, out, _ = call("plot-1d", "a.pt", *SMALL, "--dry-run")
+    assert code == 0
+    assert "7 of 7 points to compute, each 20 examples x 6 passes" in out and "Nothing was written." in out
+    assert sorted(here.iterdir()) == before
+    call("plot-1d", "a.pt", *SMALL)
+    assert "0 of 7 points to compute" in call("plot-1d", "a.pt", *SMALL, "--dry-run")[1]
+
+
+def test_shards_fill_one_surface(here: Path, call: Call) -> None:
+    code, out, _ = call("plot-1d", "a.pt", *SMALL, "--shard", "1/2")
+    assert code == 0 and "4 of 7 points are there" in out
+    assert not list(here.glob("*.png"))
+    assert call("plot-1d", "a.pt", *SMALL, "--shard", "2/2")[0] == 0
+    (stored,) = surfaces_in(here)
+    assert load_surface(stored).complete
+
+
+def test_a_run_folder_is_its_last_checkpoint_or_a_series(here: Path, call: Call) -> None:
+    from landscape.training.config import TrainConfig
+    from landscape.training.fit import train
+
+    settings: dict[str, Any] = {"epochs": 3, "checkpoint_every": 1, "attack_steps": 1, "num_evaluated": 50}
+    known = TrainConfig.__dataclass_fields__
+    train(TrainConfig(method="at", **{name: value for name, value in settings.items() if name in known}), here / "run")
+    code, out, _ = call("plot-1d", "run", *SMALL)
+    assert code == 0 and "run/last" in out
+    code, out, _ = call("plot-1d", "run", *SMALL, "--epochs", "1:3:1", "--out", "series.png")
+    assert code == 0 and all(f"epoch {epoch}" in out for epoch in (1, 2, 3))
+    assert (here / "series.png").stat().st_size > 10_000
+
+
+def test_a_foreign_file_asks_for_what_it_does_not_say(here: Path, call: Call) -> None:
+    torch.save(build_model("small_cnn").state_dict(), here / "foreign.pt")
+    code, _, err = call("plot-1d", "foreign.pt", *SMALL)
+    assert code == 1 and "--model" in err
+    named = ("plot-1d", "foreign.pt", *SMALL, "--model", "small_cnn", "--normalization", "none")
+    code, _, err = call(*named)
+    assert code == 1 and "--dataset" in err
+    assert call(*named, "--dataset", "digits")[0] == 0
+
+
+def test_own_data_without_a_threat_model_ask_for_one(here: Path, call: Call) -> None:
+    generator = np.random.default_rng(0)
+    np.savez(here / "own.npz", inputs=generator.random((30, 1, 8, 8), dtype=np.float32), labels=np.arange(30) % 10)
+    write_checkpoint(here / "plain.pt", threat=False)
+    data = ("--dataset", "./own.npz")
+    code, _, err = call("plot-1d", "plain.pt", *SMALL, *data)
+    assert code == 1
+    assert err.strip() == (
+        "Error: the threat model of plain is not known; give --norm linf|l2 and --epsilon, for example 8/255."
+    )
+    assert call("plot-1d", "plain.pt", *SMALL, *data, "--norm", "l2", "--epsilon", "1/2")[0] == 0
+    (stored,) = surfaces_in(here)
+    assert load_surface(stored).spec["attack"]["epsilon"] == 0.5
+
+
+def test_fewer_examples_than_usual_are_all_taken_but_asking_for_too_many_is_refused(here: Path, call: Call) -> None:
+    generator = np.random.default_rng(0)
+    np.savez(here / "own.npz", inputs=generator.random((30, 1, 8, 8), dtype=np.float32), labels=np.arange(30) % 10)
+    few = ("plot-1d", "a.pt", "--directions", "1", "--alpha", "-1:1:2", "--attack", "fgsm", "--dataset", "./own.npz")
+    assert call(*few)[0] == 0
+    assert load_surface(surfaces_in(here)[0]).adversarial_loss.shape == (1, 2, 30)
+    code, _, err = call(*few, "--examples", "31")
+    assert code == 1 and "has 30 examples, got a request for 31" in err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "message"),
+    [
+        pytest.param(["missing.pt"], 1, "missing.pt", id="no such file"),
+        pytest.param(["folder"], 1, "folder", id="a folder that is no run"),
+        pytest.param(["text.pt"], 1, "text.pt", id="a text file"),
+        pytest.param(["empty.pt"], 1, "empty.pt", id="an empty file"),
+        pytest.param(
+            ["a.pt", "--epsilon", "8//255"], 2, "'8//255' is not a number such as 0.03 or 8/255.", id="epsilon"
+        ),
+        pytest.param(["a.pt", "--epsilon", "-1"], 2, "-1 is not at least 0.", id="negative epsilon"),
+        pytest.param(["a.pt", "--epsilon", "1/0"], 2, "'1/0' is not a number", id="epsilon over zero"),
+        pytest.param(["a.pt", "--epsilon", "nan"], 2, "nan", id="epsilon not a number"),
+        pytest.param(["a.pt", "--alpha", "1:-1:0"], 2, "'1:-1:0' needs FROM below TO", id="alpha backwards"),
+        pytest.param(["a.pt", "--alpha", "-1:1"], 2, "'-1:1' is not FROM:TO:NUM", id="alpha of two"),
+        pytest.param(["a.pt", "--alpha", "-1:1:1e3"], 2, "'-1:1:1e3' is not FROM:TO:NUM", id="alpha no number"),
+        pytest.param(["a.pt", "--directions", "0"], 2, "0 is not in the range x>=1", id="no directions"),
+        pytest.param(["a.pt", "--examples", "0"], 2, "0 is below 1.", id="no examples"),
+        pytest.param(["a.pt", "--examples", "9999"], 1, "has 1,000 examples, got a request for 9,999", id="too many"),
+        pytest.param(["a.pt", "--dataset", "imagenet"], 1, "'imagenet'", id="unknown data"),
+        pytest.param(["a.pt", "--model", "resnet50"], 1, "resnet50", id="unknown model"),
+        pytest.param(["a.pt", "--attack", "cw"], 1, "an attack is pgd-K", id="unknown attack"),
+        pytest.param(["a.pt", "--norm", "l2"], 1, "give --norm linf|l2 and --epsilon", id="another norm, no epsilon"),
+        pytest.param(["a.pt", "--device", "cuda:99"], 1, "there is no device cuda:99", id="no such device"),
+        pytest.param(["a.pt", "--out", "figure.gif"], 1, ".png", id="unknown figure"),
+        pytest.param(["a.pt", "--out", "a.pt/figure.png"], 1, "a.pt", id="figure in a file"),
+        pytest.param(["a.pt", "--cache-dir", "text.pt"], 1, "cannot write in text.pt", id="cache is a file"),
+        pytest.param(["a.pt", "--layers", "("], 1, "no regular expression", id="layers"),
+        pytest.param(["a.pt", "--layers", "nothing"], 1, "no parameter moves", id="no layer"),
+        pytest.param(["a.pt", "--shard", "3/2"], 2, "needs I from 1 to N", id="shard"),
+        pytest.param(["a.pt", "--epochs", "1:3:1"], 1, "a series of --epochs needs one run folder", id="no series"),
+        pytest.param([], 2, "Missing argument 'CKPT...'", id="nothing"),
+    ],
+)
+def test_wrong_calls_say_so_and_write_nothing(
+    arguments: list[str], code: int, message: str, here: Path, call: Call
+) -> None:
+    (here / "folder").mkdir()
+    (here / "text.pt").write_text("these are no weights")
+    (here / "empty.pt").write_text("")
+    before = sorted(path for path in here.rglob("*"))
+    given, _, err = call("plot-1d", *arguments)
+    said = [line for line in err.strip().splitlines() if not line.startswith(("Usage:", "Try ")) and line]
+    assert given == code
+    assert message in err and "Traceback" not in err
+    assert len(said) == 1, said
+    assert sorted(path for path in here.rglob("*") if "cache" not in path.parts) == before
+    assert not surfaces_in(here)
+
+
+def test_no_help_imports_what_is_slow() -> None:
+    program = """
+import sys
+from landscape.cli.main import COMMANDS, group
+for name in (None, *COMMANDS):
+    arguments = [name, "--help"] if name else ["--help"]
+    try:
+        group.main(args=arguments, standalone_mode=False)
+    except SystemExit:
+        pass
+    slow = {"torch", "matplotlib", "sklearn", "numpy", "scipy", "h5py", "rich"} & set(sys.modules)
+    if slow:
+        sys.exit(f"{name} imports {sorted(slow)}")
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert all(name in done.stdout for name in COMMANDS)

@@ -1,0 +1,179 @@
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from click.testing import CliRunner, Result
+
+from landscape.checkpoints import load_checkpoint
+from landscape.cli.main import main
+from landscape.cli.stopping import stop_requests
+from landscape.cli.train import command
+from landscape.datasets.registry import load_examples
+from landscape.names import SPLITS
+from landscape.training.history import read_history
+from landscape.training.runs import load_config
+
+TINY = ["--epochs", "2", "--attack-steps", "1", "--eval-attack", "fgsm", "--batch-size", "500", "--device", "cpu"]
+
+
+SMALL = ["--dataset", "mine/", "--norm", "linf", "--epsilon", "0.1"]
+"""Training data of the user's own, 100 examples of digits."""
+
+
+@pytest.fixture
+def _small_data(tmp_path: Path, _alone: None) -> None:
+    (tmp_path / "mine").mkdir()
+    for split in SPLITS:
+        examples = load_examples("digits", split=split, num_examples=100)
+        np.savez(tmp_path / "mine" / f"{split}.npz", inputs=examples.inputs.numpy(), labels=examples.labels.numpy())
+
+
+@pytest.fixture(autouse=True)
+def _alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """In an own folder, with one thread."""
+    monkeypatch.chdir(tmp_path)
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+def call(*arguments: str) -> Result:
+    return CliRunner().invoke(command, arguments, catch_exceptions=False)
+
+
+def failure(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> tuple[int, str]:
+    """Exit code and message of the whole command line."""
+    handler = signal.getsignal(signal.SIGTERM)
+    try:
+        with pytest.raises(SystemExit) as stop:
+            main(["train", *arguments])
+    finally:
+        signal.signal(signal.SIGTERM, handler)
+    return int(stop.value.code or 0), capsys.readouterr().err
+
+
+def test_bare_method_trains_digits_in_its_own_folder_and_says_so_the_second_time() -> None:
+    result = call("--method", "at-awp", *TINY)
+    lines = result.stdout.splitlines()
+    assert result.exit_code == 0
+    assert [line.split("  ")[0] for line in lines[:2]] == ["epoch 1/2", "epoch 2/2"]
+    assert "robust train" in lines[0]
+    assert lines[2] == "at-awp on digits, all examples, pgd-20:"
+    assert "natural train  natural test  robust train  robust test  robust gap" in lines[3]
+    assert lines[-1].startswith(
+        "Written to checkpoints/digits-at-awp: config.json, history.csv, state.pt, last.pt, best.pt"
+    )
+    assert load_checkpoint("checkpoints/digits-at-awp/last.pt").training["method"] == "at-awp"
+    again = call("--method", "at-awp", *TINY)
+    assert again.stdout.startswith("The run in checkpoints/digits-at-awp is finished; --overwrite trains it anew.\n")
+    assert again.stdout.splitlines()[1:] == lines[2:]
+
+
+def test_json_is_all_that_stdout_holds() -> None:
+    result = call("--method", "natural", "--json", "--out", "run", *TINY)
+    numbers = json.loads(result.stdout)
+    assert numbers["settings"]["epochs"] == 2
+    assert numbers["last"]["epoch"] == 2
+    assert 0 <= numbers["best"]["test_robust_accuracy"] <= 1
+    assert "epoch 2/2" in result.stderr
+
+
+@pytest.mark.usefixtures("_small_data")
+def test_a_config_file_repeats_a_run_and_options_win() -> None:
+    call("--method", "natural", "--out", "first", *SMALL, *TINY)
+    call("--config", "first/config.json", "--out", "second")
+    assert Path("first/last.pt").read_bytes() == Path("second/last.pt").read_bytes()
+    call("--config", "first/config.json", "--out", "third", "--epsilon", "8/255", "--epochs", "1")
+    config = load_config("third")
+    assert (config.epsilon, config.epochs, config.batch_size) == (8 / 255, 1, 500)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "message"),
+    [
+        (["--method", "trades"], 1, "Error: method of a training run is one of natural, at, at-awp, got 'trades'."),
+        (["--dataset", "cifar"], 1, "Error: the data set is one of digits, cifar10, mnist, arrays"),
+        (["--model", "vgg"], 1, "Error: model of a training run is one of small_cnn, preact_resnet18, package.module"),
+        (["--model", "no_such_module:net"], 1, "Error: "),
+        (["--dataset", "cifar10", "--data-dir", "nowhere"], 1, "landscape data fetch cifar10"),
+        (["--epochs", "0"], 1, "Error: epochs of a training run is at least 1, got 0."),
+        (["--gamma", "0.1"], 1, "Error: the method at has no weight perturbation"),
+        (["--eval-attack", "cw-10"], 1, "Error: an attack is pgd-K"),
+        (["--device", "tpu"], 1, "Error: a device is auto, cpu, cuda or cuda:N, got 'tpu'."),
+        (["--config", "none.json"], 1, "Error: none.json is not a readable JSON file of training settings"),
+        (["--out", "file/run"], 1, "Error: cannot write in file/run"),
+        (["--epsilon", "8//255"], 2, "'8//255' is not a number such as 0.03 or 8/255."),
+        (["--lr", "-1"], 2, "-1 is not above 0."),
+        (["--epochs", "many"], 2, "'many' is not a valid integer"),
+        (["--momentum", "0.9"], 2, "No such option"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
+)  # fmt: skip
+def test_wrong_calls_are_sentences_and_leave_nothing(
+    arguments: list[str], code: int, message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    Path("file").write_text("")
+    got, said = failure(arguments, capsys)
+    assert (got, message in said) == (code, True), said
+    assert "Traceback" not in said
+    assert [path.name for path in Path().iterdir()] == ["file"]
+
+
+@pytest.mark.usefixtures("_small_data")
+def test_other_settings_are_refused(capsys: pytest.CaptureFixture[str]) -> None:
+    call("--method", "natural", "--out", "run", *SMALL, *TINY)
+    code, said = failure(["--method", "at", "--out", "run", *SMALL, *TINY], capsys)
+    assert code == 1
+    assert "run holds a run with other settings (method 'natural', now 'at'); name another --out" in said
+    assert call("--method", "natural", "--out", "run", "--overwrite", *SMALL, *TINY).stdout.startswith("epoch 1/2")
+
+
+def test_the_first_signal_asks_and_the_second_ends(capsys: pytest.CaptureFixture[str]) -> None:
+    before = signal.getsignal(signal.SIGINT)
+    with stop_requests("Stopping.") as asked:
+        assert not asked()
+        os.kill(os.getpid(), signal.SIGTERM)
+        assert asked()
+        assert capsys.readouterr().err == "Stopping.\n"
+        with pytest.raises(KeyboardInterrupt):
+            os.kill(os.getpid(), signal.SIGINT)
+    assert signal.getsignal(signal.SIGINT) == before
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL], ids=["asked", "killed"])
+@pytest.mark.usefixtures("_small_data")
+def test_a_stopped_command_goes_on(number: signal.Signals) -> None:
+    arguments = ["--method", "at", "--out", "run", "--epochs", "9", "--batch-size", "5", *SMALL]
+    process = subprocess.Popen(
+        [sys.executable, "-m", "landscape", "train", *arguments],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": os.pathsep.join(sys.path)},
+    )
+    assert process.stdout is not None
+    assert process.stdout.readline().startswith("epoch 1/9")
+    time.sleep(0.05)
+    process.send_signal(number)
+    _, said = process.communicate(timeout=60)
+    if number == signal.SIGTERM:
+        assert process.returncode == 130
+        assert "everything so far is kept in run, and the same call goes on from here." in said
+    kept = len(read_history(Path("run/history.csv")))
+    result = call(*arguments)
+    assert 1 <= kept < 9
+    assert result.stdout.startswith(f"epoch {kept + 1}/9")
+    call(*arguments[:3], "whole", *arguments[4:])
+    assert Path("run/last.pt").read_bytes() == Path("whole/last.pt").read_bytes()
+    assert Path("run/best.pt").read_bytes() == Path("whole/best.pt").read_bytes()
