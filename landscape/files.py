@@ -35,7 +35,8 @@ def data_folder() -> Path:
 def written_atomically(path: Path) -> Iterator[Path]:
     """Yield a path beside `path`; when the block succeeds, its bytes are flushed to disk and take `path`'s place.
 
-    A reader sees the old file or the new one, never a part; when the block fails, the old file stays and nothing is left.
+    A reader sees the old file or the new one, never a part; when the block fails, the old file stays and nothing is
+    left behind.
 
     Raises:
         FileError: the folder cannot be made, or the file cannot be written.

@@ -1,4 +1,4 @@
-"""Values and interfaces that cross several rooms. Imports numpy only, so that stored surfaces are read without torch."""
+"""Values and interfaces that cross several rooms. Imports numpy only: stored surfaces are read without torch."""
 
 from __future__ import annotations
 

@@ -84,7 +84,7 @@ class ResidentModel:
         self._model = copy.deepcopy(model).eval()
         self._model.requires_grad_(False)
         self._model.to(device=device)
-        _to_channels_last(self._model)
+        use_channels_last(self._model)
         self._parameters = dict(self._model.named_parameters())
 
     @property
@@ -124,7 +124,8 @@ class ResidentModel:
         return logits
 
 
-def _to_channels_last(model: nn.Module) -> None:
+def use_channels_last(model: nn.Module) -> None:
+    """Lay out convolution kernels as the convolutions of most devices prefer; their values stay."""
     for parameter in model.parameters():
         if parameter.dim() == 4:
             parameter.data = parameter.data.contiguous(memory_format=torch.channels_last)

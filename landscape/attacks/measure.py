@@ -29,8 +29,8 @@ def measure(
 ) -> Measurement:
     """Losses and correctness of every example, on itself and under the attack made anew on this very function.
 
-    With R restarts the adversarial loss is the largest of R and an example counts as correct only if it is correct after
-    every restart. The loss is the cross-entropy in nats. The device is asked for results once, at the end.
+    With R restarts the adversarial loss is the largest of R and an example counts as correct only if it is correct
+    after every restart. The loss is the cross-entropy in nats. The device is asked for results once, at the end.
 
     Args:
         forward: inputs (B, C, H, W) in [0, 1] -> logits (B, K).

@@ -26,8 +26,8 @@ class PGD:
 
     From a random start in the ball, `num_steps` times: a step along the input gradient of the cross-entropy, projection
     to the ball, then to the pixel box [0, 1]. The last iterate is returned, not the best one. The gradient is that of
-    the sum over the batch, not of its mean as in the reference, so that an example's result does not depend on the batch
-    (this matters in L2 only, where 1e-10 is added to the gradient's norm).
+    the sum over the batch, not of its mean as in the reference, so that an example's result does not depend on the
+    batch (this matters in L2 only, where 1e-10 is added to the gradient's norm).
 
     Attributes:
         threat: the ball.

@@ -193,10 +193,8 @@ def _compute_missing(
                 _announce(progress, len(points) - len(missing) + done, len(points))
         except KeyboardInterrupt:
             path = session.finish()
-            kept = len(session.done)
-            raise Interrupted(
-                f"Stopped: {kept} of {len(plan.points())} points are kept in {path}; the same command goes on from there."
-            ) from None
+            kept = f"{len(session.done)} of {len(plan.points())} points are kept in {path}"
+            raise Interrupted(f"Stopped: {kept}; the same command goes on from there.") from None
     session.finish()
     return session.surface()
 

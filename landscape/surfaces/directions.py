@@ -25,8 +25,8 @@ class RandomDirections:
 
     Attributes:
         seed: seed of the Gaussian draws; two models of one shape get the same draws (paired directions).
-        norm: `filter` scales every filter of d to the norm of the same filter of w (Li et al. 2018; Algorithm 1 of Wu et
-            al. 2020), `layer` every tensor, `model` all tensors together; `none` leaves the Gaussian numbers.
+        norm: `filter` scales every filter of d to the norm of the same filter of w (Li et al. 2018; Algorithm 1 of Wu
+            et al. 2020), `layer` every tensor, `model` all tensors together; `none` leaves the Gaussian numbers.
         one_dim: what parameters with fewer than two dimensions do (biases, BatchNorm scale and shift), whatever the
             norm: `zero` keeps them in place (default), `copy` moves them along themselves, d = w (what Li et al.'s tool
             does unless told to ignore them), `element` by a random sign times their own size, |d_j| = |w_j|.
@@ -87,8 +87,8 @@ def random_direction(weights: Weights, *, seed: int, index: int) -> Weights:
 def filter_normalized(direction: Weights, weights: Weights) -> Weights:
     """d_f <- d_f ||w_f|| / ||d_f|| for every filter f; parameters with fewer than two dimensions are left out.
 
-    A filter is what makes one output: a slice of the first axis of a convolution (grouped and depthwise ones too), a row
-    of a linear layer. A filter of zeros gives a direction of zeros (Algorithm 1 of Wu et al. 2020; Li et al. 2018).
+    A filter is what makes one output: a slice of the first axis of a convolution (grouped and depthwise ones too), a
+    row of a linear layer. A filter of zeros gives a direction of zeros (Algorithm 1 of Wu et al. 2020; Li et al. 2018).
     """
     return normalized(direction, weights, norm="filter", one_dim="zero")
 

@@ -31,7 +31,7 @@ SUFFIX = ".h5"
 _DEFLATE_LIMIT = 1032
 """No deflate stream unpacks to more than this many times its size."""
 
-_STATUS_FLAGS = {"flag_values": np.array([0, 1, 2], np.uint8), "flag_meanings": "missing done not_finite"}
+_STATUS_FLAGS = {"flag_values": np.array([0, 1, 2], np.uint8), "flag_meanings": np.bytes_("missing done not_finite")}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -89,7 +89,7 @@ def read_attributes(path: Path) -> Attributes:
 def read_family(path: Path) -> str:
     """The family that a surface file claims to be of, unverified; errors as `read_surface`."""
     with _opened(path) as file:
-        return str(file.attrs.get("family", ""))
+        return _text(file, "family")
 
 
 def files_in(folder: Path) -> list[Path]:
@@ -109,7 +109,7 @@ class _StoredArrays(Mapping[str, npt.NDArray[Any]]):
             raise KeyError(name)
         if name not in self._read:
             with _opened(self._path) as file:
-                if file.attrs["key"] != self._key:
+                if _text(file, "key") != self._key:
                     raise SurfaceError(
                         f"{self._path} was replaced by another surface while it was read; load it again."
                     )
@@ -124,11 +124,12 @@ class _StoredArrays(Mapping[str, npt.NDArray[Any]]):
 
 
 def _write(file: h5py.File, surface: Surface, family: str) -> None:
-    file.attrs["format"] = FORMAT
-    file.attrs["key"] = surface.key
-    file.attrs["family"] = family
-    file.attrs["spec"] = canonical_json(surface.spec)
-    file.attrs["provenance"] = canonical_json(list(surface.provenance))
+    texts = {"format": FORMAT, "key": surface.key, "family": family}
+    texts |= {"spec": canonical_json(surface.spec), "provenance": canonical_json(list(surface.provenance))}
+    for name, text in texts.items():
+        # Of fixed length: strings of variable length lie in a heap without checksums, where one flipped bit can make
+        # HDF5 loop for ever.
+        file.attrs.create(name, text.encode(), dtype=h5py.string_dtype("utf-8", len(text.encode())))
     for name, scale in _scales(surface).items():
         file.create_dataset(name, data=scale).make_scale(name)
     lines = ["direction", "alpha"] if surface.grid.beta is None else ["direction", "alpha", "beta"]
@@ -218,21 +219,28 @@ def _reason(error: Exception) -> str:
     return inner[1].strip() if inner else text.strip(" '\".")
 
 
+def _text(file: h5py.File, name: str) -> str:
+    """A root attribute of fixed length, the only kind that is read; empty if it is absent or of another kind."""
+    if name not in file.attrs or file.attrs.get_id(name).dtype.kind != "S":
+        return ""
+    return bytes(file.attrs[name]).decode()
+
+
 def _attributes(file: h5py.File, path: Path, key: str | None) -> Attributes:
-    found = str(file.attrs.get("format", ""))
+    found = _text(file, "format")
     if not found.startswith("landscape-surface/"):
         raise SurfaceError(f"{path} is an HDF5 file but no surface (its format is {found!r}); name another file.")
     if found != FORMAT:
         raise SurfaceError(f"{path} has the format {found}, this version reads {FORMAT}; upgrade this package.")
-    spec, provenance = json.loads(file.attrs["spec"]), json.loads(file.attrs["provenance"])
-    stored = str(file.attrs["key"])
+    spec, provenance = json.loads(_text(file, "spec")), json.loads(_text(file, "provenance"))
+    stored = _text(file, "key")
     if digest_json(spec) != stored:
         raise SurfaceError(f"the key of {path} is not that of its content; delete it and compute it again.")
     if key is not None and stored != key:
         raise SurfaceError(
             f"{path} should hold surface {key[:12]} but holds {stored[:12]}; it was renamed: move it away."
         )
-    return Attributes(key=stored, family=str(file.attrs.get("family", "")), spec=spec, provenance=tuple(provenance))
+    return Attributes(key=stored, family=_text(file, "family"), spec=spec, provenance=tuple(provenance))
 
 
 def _layout(attributes: Attributes, path: Path) -> tuple[Grid, int]:

@@ -1,7 +1,7 @@
 """The hot loop: displace the weights, attack that very model, measure every example. No files here.
 
-Algorithm 1 of Wu et al. 2020: g(a) = (1/n) sum_i max_{x'_i} loss(f_{w + a d}(x'_i), y_i), where the x'_i are made anew by
-the attack on f_{w + a d} at every a. In a plane, g(a, b) moves to w + a d + b e.
+Algorithm 1 of Wu et al. 2020: g(a) = (1/n) sum_i max_{x'_i} loss(f_{w + a d}(x'_i), y_i), where the x'_i are made anew
+by the attack on f_{w + a d} at every a. In a plane, g(a, b) moves to w + a d + b e.
 """
 
 from __future__ import annotations

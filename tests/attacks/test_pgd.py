@@ -177,7 +177,10 @@ def test_fgsm_is_one_step_of_epsilon_from_the_input() -> None:
         (lambda: _pgd(num_steps=0), "an attack has at least 1 step and 1 restart, got 0, 1."),
         (lambda: _pgd(num_restarts=0), "an attack has at least 1 step and 1 restart, got 1, 0."),
         (lambda: _pgd(step_size=math.inf), "the step size of an attack is a finite number of at least 0, got inf."),
-        (lambda: _pgd(random_start=False, num_restarts=2), "restarts without a random start are all equal; ask for 1, got 2."),
+        (
+            lambda: _pgd(random_start=False, num_restarts=2),
+            "restarts without a random start are all equal; ask for 1, got 2.",
+        ),
     ],
 )  # fmt: skip
 def test_settings_outside_their_range_are_refused(build: Callable[[], object], message: str) -> None:

@@ -154,7 +154,7 @@ def test_the_first_signal_asks_and_the_second_ends(capsys: pytest.CaptureFixture
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL], ids=["asked", "killed"])
 @pytest.mark.usefixtures("_small_data")
 def test_a_stopped_command_goes_on(number: signal.Signals) -> None:
-    arguments = ["--method", "at", "--out", "run", "--epochs", "9", "--batch-size", "5", *SMALL]
+    arguments = ["--method", "at", "--out", "run", "--epochs", "6", "--attack-steps", "3", "--batch-size", "10", *SMALL]
     process = subprocess.Popen(
         [sys.executable, "-m", "landscape", "train", *arguments],
         stdout=subprocess.PIPE,
@@ -163,7 +163,7 @@ def test_a_stopped_command_goes_on(number: signal.Signals) -> None:
         env={**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": os.pathsep.join(sys.path)},
     )
     assert process.stdout is not None
-    assert process.stdout.readline().startswith("epoch 1/9")
+    assert process.stdout.readline().startswith("epoch 1/6")
     time.sleep(0.05)
     process.send_signal(number)
     _, said = process.communicate(timeout=60)
@@ -172,8 +172,8 @@ def test_a_stopped_command_goes_on(number: signal.Signals) -> None:
         assert "everything so far is kept in run, and the same call goes on from here." in said
     kept = len(read_history(Path("run/history.csv")))
     result = call(*arguments)
-    assert 1 <= kept < 9
-    assert result.stdout.startswith(f"epoch {kept + 1}/9")
+    assert 1 <= kept < 6
+    assert result.stdout.startswith(f"epoch {kept + 1}/6")
     call(*arguments[:3], "whole", *arguments[4:])
     assert Path("run/last.pt").read_bytes() == Path("whole/last.pt").read_bytes()
     assert Path("run/best.pt").read_bytes() == Path("whole/best.pt").read_bytes()

@@ -405,13 +405,13 @@ def edit(file: h5py.File, how: str) -> None:
     grid = "status"
     match how:
         case "newer":
-            file.attrs["format"] = "landscape-surface/2"
+            file.attrs["format"] = np.bytes_("landscape-surface/2")
         case "foreign":
             del file.attrs["format"]
         case "specification":
-            file.attrs["spec"] = file.attrs["spec"].replace("abc", "abd")
+            file.attrs["spec"] = np.bytes_(file.attrs["spec"].replace(b"abc", b"abd"))
         case "no json":
-            file.attrs["spec"] = "{"
+            file.attrs["spec"] = np.bytes_("{")
         case "link":
             del file["clean_loss"]
             file["clean_loss"] = h5py.ExternalLink("secret.h5", "/x")
@@ -543,7 +543,7 @@ def test_the_file_has_one_checked_and_packed_chunk_for_each_point(store: Surface
             assert data.shuffle
             assert data.fletcher32
             assert data.id.get_num_chunks() == 3
-        assert file.attrs["format"] == "landscape-surface/1"
+        assert file.attrs["format"] == b"landscape-surface/1"
 
 
 def test_a_specification_of_any_length_fits(store: SurfaceStore) -> None:

@@ -1,0 +1,93 @@
+"""What a model in training is worth: natural and robust, on both splits, in eval mode at its own weights."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from landscape.attacks.measure import measure
+from landscape.randomness import Stream, permutation
+from landscape.weights import bind
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+    from landscape.datasets.examples import Examples
+    from landscape.protocols import Attack, Measurement
+
+SEED = 0
+"""Of the choice of examples and of their random starts: the same for all runs, so that they can be compared."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Evaluation:
+    """The same attack on un-augmented training and test examples.
+
+    Attributes:
+        attack: makes the adversarial examples.
+        splits: "train" and "test" examples, on the model's device.
+        starts: random starts for each, on the same device.
+        batch_size: examples in one batch.
+    """
+
+    attack: Attack
+    splits: Mapping[str, Examples]
+    starts: Mapping[str, Tensor | None]
+    batch_size: int
+
+    @classmethod
+    def prepare(
+        cls, attack: Attack, train: Examples, test: Examples, *, num_examples: int | None, batch_size: int
+    ) -> Evaluation:
+        """Choose the examples, at most `num_examples` of each split (None: all), and draw their random starts."""
+        splits = {"train": _subset(train, num_examples), "test": _subset(test, num_examples)}
+        return cls(
+            attack=attack,
+            splits=splits,
+            starts={name: _starts(attack, examples) for name, examples in splits.items()},
+            batch_size=batch_size,
+        )
+
+    def __call__(self, model: nn.Module) -> dict[str, float]:
+        """{train,test}_{natural,robust}_{loss,accuracy} and robust_gap = train minus test robust accuracy.
+
+        Losses are mean cross-entropies in nats, accuracies lie in [0, 1]. The model is copied, never changed.
+        """
+        forward = bind(model, {})
+        numbers: dict[str, float] = {}
+        for name, examples in self.splits.items():
+            measured = measure(
+                forward,
+                examples.inputs,
+                examples.labels,
+                self.attack,
+                starts=self.starts[name],
+                batch_size=self.batch_size,
+            )
+            numbers |= _means(name, measured)
+        numbers["robust_gap"] = numbers["train_robust_accuracy"] - numbers["test_robust_accuracy"]
+        return numbers
+
+
+def _means(split: str, measured: Measurement) -> dict[str, float]:
+    return {
+        f"{split}_natural_loss": float(measured.clean_loss.mean(dtype=np.float64)),
+        f"{split}_natural_accuracy": float(measured.clean_correct.mean(dtype=np.float64)),
+        f"{split}_robust_loss": float(measured.adversarial_loss.mean(dtype=np.float64)),
+        f"{split}_robust_accuracy": float(measured.adversarial_correct.mean(dtype=np.float64)),
+    }
+
+
+def _subset(examples: Examples, num_examples: int | None) -> Examples:
+    # The rule of `load_examples`, so that a landscape of the same size and seed looks at the same examples.
+    if num_examples is None or num_examples >= len(examples):
+        return examples
+    return examples.take(np.sort(permutation(len(examples), seed=SEED, stream=Stream.SUBSET)[:num_examples]))
+
+
+def _starts(attack: Attack, examples: Examples) -> Tensor | None:
+    starts = attack.starts(examples.ids.cpu(), examples.image_shape, seed=SEED)
+    return None if starts is None else starts.to(examples.inputs)

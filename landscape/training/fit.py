@@ -1,0 +1,186 @@
+"""Train: from settings to a run folder; stopped or killed at any moment, the same call goes on where it was."""
+
+from __future__ import annotations
+
+import contextlib
+import copy
+import logging
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from landscape.devices import arithmetic, find_device
+from landscape.errors import Interrupted
+from landscape.training.evaluation import Evaluation
+from landscape.training.plan import FINAL_ATTACK, Plan, make_plan, require_same_origin, settings_for
+from landscape.training.publish import publish, save, weights_in
+from landscape.training.runs import RunFolder, load_state, require_same_settings, save_config, save_state
+from landscape.training.trainer import Trainer
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from landscape.training.config import Settings, TrainConfig
+    from landscape.training.history import Row
+    from landscape.training.plan import ExamplePair
+    from landscape.training.trainer import OnBatch, Stopper
+
+logger = logging.getLogger(__name__)
+
+OnEpoch = Callable[["Row"], None]
+"""Told the row of history of each epoch that has been finished and stored."""
+
+
+def train(
+    config: TrainConfig,
+    out: str | Path,
+    *,
+    model: nn.Module | None = None,
+    examples: ExamplePair | None = None,
+    overwrite: bool = False,
+    should_stop: Stopper = lambda: False,
+    on_batch: OnBatch = lambda epoch, batch, num_batches: None,
+    on_epoch: OnEpoch = lambda row: None,
+) -> Path:
+    """Train a model and write a run folder, or go on with the run that the folder holds.
+
+    The same settings continue a run: interrupted and resumed gives the same weights, momentum, buffers and history as
+    uninterrupted, bit for bit on the CPU with the same number of threads. A finished run is left as it is.
+
+    Args:
+        config: the settings.
+        out: the run folder.
+        model: a network to start from, without normalization; copied, never changed. By default the one that
+            `config.model` names, with initial weights by `config.seed`.
+        examples: training and test examples; by default those of `config.dataset`.
+        overwrite: remove the run that the folder holds and begin anew.
+        should_stop: asked between batches; True stops the run and keeps its state.
+        on_batch: told the progress.
+        on_epoch: told the row of each epoch.
+
+    Returns:
+        The path of the last checkpoint.
+
+    Raises:
+        InputError: a setting is not allowed, or the data set needs one that was not given.
+        DataError: the data are missing or damaged.
+        ModelError: the model is unknown, cannot be built, or does not fit the data.
+        TrainingError: the folder holds another run, another process trains there, or the loss is no finite number
+            any more.
+        FileError: something cannot be written.
+        Interrupted: `should_stop` said so.
+    """
+    folder = RunFolder(Path(out))
+    settings = settings_for(config, model=model, examples=examples)
+    device = find_device(settings.device)
+    if not overwrite:
+        require_same_settings(folder, settings)
+        if (state := load_state(folder)) is not None and state["finished"]:
+            logger.info("the run in %s is finished", folder.path)
+            return folder.last
+    with _own_random_numbers(settings.seed, device), arithmetic("fp32", device):
+        plan = make_plan(settings, device, model=model, examples=examples)
+        with folder.writing():
+            return _run(plan, folder, device, overwrite, should_stop, on_batch, on_epoch)
+
+
+def _run(
+    plan: Plan,
+    folder: RunFolder,
+    device: torch.device,
+    overwrite: bool,
+    should_stop: Stopper,
+    on_batch: OnBatch,
+    on_epoch: OnEpoch,
+) -> Path:
+    settings = plan.settings
+    trainer = _open(plan, folder, device, overwrite)
+    evaluation = plan.evaluation(settings.eval_attack, settings.eval_examples)
+    progress = trainer.progress
+    while progress.epoch < settings.epochs:
+        if not trainer.run_epoch(should_stop=should_stop, on_batch=on_batch):
+            save_state(folder, _stored(trainer, plan))
+            raise _stopped(folder, progress.epoch + 1, settings)
+        _close_epoch(trainer, evaluation, settings)
+        # The state comes first: every other file follows from it, and is written again after a kill.
+        save_state(folder, _stored(trainer, plan))
+        publish(folder, plan, progress)
+        on_epoch(progress.rows[-1])
+    _finish(trainer, plan, folder, should_stop)
+    return folder.last
+
+
+def _open(plan: Plan, folder: RunFolder, device: torch.device, overwrite: bool) -> Trainer:
+    """The trainer where the folder's run stands; at the beginning in an empty folder."""
+    folder.sweep()
+    if overwrite:
+        folder.clear()
+    # Asked again, now that no other process can write here.
+    require_same_settings(folder, plan.settings)
+    state = load_state(folder)
+    trainer = Trainer(plan.model, plan.train, plan.settings, device)
+    if state is not None:
+        require_same_origin(plan, state["origin"], folder.path)
+        trainer.restore(state)
+    save_config(folder, plan.settings)
+    if trainer.progress.epoch and not trainer.progress.batch:
+        publish(folder, plan, trainer.progress)
+    return trainer
+
+
+def _close_epoch(trainer: Trainer, evaluation: Evaluation, settings: Settings) -> None:
+    began = time.perf_counter()
+    epoch = trainer.progress.epoch + 1
+    due = epoch % settings.eval_every == 0 or epoch == settings.epochs
+    measured = evaluation(trainer.model) if due else {}
+    trainer.close_epoch(measured, time.perf_counter() - began)
+
+
+def _finish(trainer: Trainer, plan: Plan, folder: RunFolder, should_stop: Stopper) -> None:
+    """Measure last and best on all examples, and say in the state that nothing is left to do."""
+    progress = trainer.progress
+    evaluation = plan.evaluation(FINAL_ATTACK, None)
+    epochs = {"last": progress.epoch, "best": progress.best}
+    measured: dict[int, dict[str, Any]] = {}
+    for selection, epoch in epochs.items():
+        if should_stop():
+            raise _stopped(folder, progress.epoch, plan.settings)
+        path = folder.last if selection == "last" else folder.best
+        model = plan.model if epoch == progress.epoch else _at_weights_of(path, plan)
+        if epoch not in measured:
+            measured[epoch] = {"attack": FINAL_ATTACK, "examples": "all", **evaluation(model)}
+        save(path, plan, model, progress.rows[epoch - 1], selection=selection, metrics=measured[epoch])
+    progress.finished = True
+    save_state(folder, _stored(trainer, plan))
+
+
+def _at_weights_of(path: Path, plan: Plan) -> nn.Module:
+    model = copy.deepcopy(plan.model)
+    plan.network_of(model).load_state_dict(weights_in(path))
+    return model
+
+
+def _stored(trainer: Trainer, plan: Plan) -> dict[str, Any]:
+    return {**trainer.state(), "origin": plan.origin}
+
+
+def _stopped(folder: RunFolder, epoch: int, settings: Settings) -> Interrupted:
+    return Interrupted(
+        f"Stopped in epoch {epoch} of {settings.epochs}; everything so far is kept in {folder.path}, "
+        "and the same call goes on from here."
+    )
+
+
+@contextlib.contextmanager
+def _own_random_numbers(seed: int, device: torch.device) -> Iterator[None]:
+    """Initial weights and layers that are random draw from torch's generators, whose states are then put back."""
+    devices = [device] if device.type == "cuda" else []
+    with torch.random.fork_rng(devices=devices):
+        torch.default_generator.manual_seed(seed)
+        if device.type == "cuda":
+            with torch.cuda.device(device):
+                torch.cuda.manual_seed(seed)
+        yield

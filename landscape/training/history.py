@@ -1,0 +1,58 @@
+"""`history.csv`: one row for each finished epoch."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Sequence
+from pathlib import Path
+
+from landscape import files
+from landscape.errors import TrainingError
+
+Row = dict[str, "float | int | None"]
+
+MEASURED = tuple(
+    f"{split}_{what}_{quantity}"
+    for split in ("train", "test")
+    for what in ("natural", "robust")
+    for quantity in ("loss", "accuracy")
+)
+
+COLUMNS = ("epoch", "lr", "train_loss", "perturbation_ratio", *MEASURED, "robust_gap", "seconds")
+"""`epoch` counts finished epochs, from 1, and `lr` is the rate of its last batch. `train_loss` is the epoch's mean of
+the loss that updates descend: in training mode, at w + v, on augmented examples. `perturbation_ratio` is the mean over
+batches of ||v|| / ||w|| of the tensors that move. Measured columns hold nothing in epochs without an evaluation."""
+
+
+def write_history(path: Path, rows: Sequence[Row]) -> None:
+    """Write all rows, atomically: a reader and a killed run have every finished row, and each once.
+
+    Numbers are written in full, so that reading gives back the same floats.
+    """
+    text = io.StringIO()
+    writer = csv.DictWriter(text, COLUMNS, lineterminator="\n")
+    writer.writeheader()
+    for row in rows:
+        writer.writerow({name: "" if row.get(name) is None else repr(row[name]) for name in COLUMNS})
+    files.write_text(path, text.getvalue())
+
+
+def read_history(path: Path) -> list[Row]:
+    """The rows of a `history.csv`; None where nothing was measured.
+
+    Raises:
+        TrainingError: the file cannot be read or is no history.
+    """
+    try:
+        with open(path, encoding="utf-8", newline="") as stream:
+            rows = list(csv.DictReader(stream))
+        return [{name: _number(name, row[name]) for name in COLUMNS} for row in rows]
+    except (OSError, KeyError, ValueError, TypeError) as error:
+        raise TrainingError(f"{path} is not a readable history of a training run; name the folder of a run.") from error
+
+
+def _number(name: str, text: str) -> float | int | None:
+    if text == "":
+        return None
+    return int(text) if name == "epoch" else float(text)
