@@ -23,7 +23,7 @@ import numpy.typing as npt
 from landscape.errors import FileError, InputError, SurfaceError
 from landscape.files import canonical_json, digest_json, written_atomically
 from landscape.protocols import Measurement
-from landscape.surfaces.surface import ARRAYS, CENTRE, MISSING, NO_VERDICT, NOT_FINITE, Grid, Surface, layout
+from landscape.surfaces.surface import ARRAYS, CENTRE, DONE, MISSING, NO_VERDICT, NOT_FINITE, Grid, Surface, layout
 
 FORMAT = "landscape-surface/1"
 SUFFIX = ".h5"
@@ -131,7 +131,7 @@ def _write(file: h5py.File, surface: Surface, family: str) -> None:
         # HDF5 loop for ever.
         file.attrs.create(name, text.encode(), dtype=h5py.string_dtype("utf-8", len(text.encode())))
     for name, scale in _scales(surface).items():
-        file.create_dataset(name, data=scale).make_scale(name)
+        file.create_dataset(name, data=scale, chunks=scale.shape, fletcher32=True).make_scale(name)
     lines = ["direction", "alpha"] if surface.grid.beta is None else ["direction", "alpha", "beta"]
     _add(file, "label", surface.labels, ["example"])
     _add(file, "status", surface.status, lines).attrs.update(_STATUS_FLAGS)
@@ -317,6 +317,7 @@ def _verify_values(file: h5py.File, path: Path, surface: Surface) -> None:
         and np.array_equal(file["alpha"][()], grid.alpha)
         and (grid.beta is None or np.array_equal(file["beta"][()], grid.beta))
         and bool((status <= NOT_FINITE).all())
+        and (surface.centre_status == DONE) == surface.centre.finite
         and bool(((status == MISSING) == (sources == -1)).all())
         and bool(((sources >= -1) & (sources < len(surface.provenance))).all())
     )

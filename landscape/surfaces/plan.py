@@ -77,11 +77,14 @@ class SurfacePlan:
     @cached_property
     def spec(self) -> dict[str, Any]:
         """What determines the numbers, as plain JSON values; its digest is the surface's key."""
+        # The draws of a direction follow the order of the parameters, which the digest of the weights does not see.
+        order = [name for name, _ in self.model.named_parameters()]
         shapes = [list(parameter.shape) for parameter in self.model.parameters()]
         return {
             "numerics": NUMERICS,
             "model": self.identity,
             "weights": digest_weights(self.model),
+            "parameter_order": digest_json(order),
             "parameter_shapes": digest_json(shapes),
             "data": {
                 "dataset": self.examples.dataset,

@@ -287,6 +287,28 @@ def test_other_weights_or_data_are_another_surface(changed: Callable[..., Any], 
     assert plan_surface(*changed(network(), examples), attack=ATTACK, device="cpu").key != before
 
 
+def test_the_order_of_parameters_is_part_of_the_key(examples: Examples) -> None:
+    class Pair(nn.Module):
+        def __init__(self, *order: str) -> None:
+            super().__init__()
+            for name in order:
+                self.add_module(name, nn.Linear(64, 10))
+                nn.init.ones_(self.get_parameter(f"{name}.weight"))
+                nn.init.zeros_(self.get_parameter(f"{name}.bias"))
+
+        def forward(self, inputs: Tensor) -> Tensor:
+            first, second = self.get_submodule("first"), self.get_submodule("second")
+            logits: Tensor = first(inputs.flatten(1)) + second(inputs.flatten(1))
+            return logits
+
+    keys = [
+        plan_surface(Pair(*order), examples, attack=ATTACK, device="cpu").spec
+        for order in (("first", "second"), ("second", "first"))
+    ]
+    assert keys[0]["weights"] == keys[1]["weights"]
+    assert keys[0] != keys[1]
+
+
 def _nudged(net: nn.Module, name: str) -> nn.Module:
     net.state_dict()[name].add_(1e-6)
     return net

@@ -478,6 +478,24 @@ def test_a_damaged_or_crafted_file_is_refused_in_one_sentence(store: SurfaceStor
     assert "\n" not in str(caught.value)
 
 
+def test_no_flipped_bit_changes_a_number_unnoticed(store: SurfaceStore) -> None:
+    spec = spec_of("0:1:2", num_directions=1)
+    run(store, spec)
+    path = store.path(key_of(spec))
+    surface, content = loaded(store, spec), path.read_bytes()
+    assert same(surface, surface)  # reads everything
+    generator = random.Random(0)
+    noticed = 0
+    for place in generator.sample(range(len(content)), 400):
+        flipped = content[place] ^ (1 << generator.randrange(8))
+        path.write_bytes(content[:place] + bytes([flipped]) + content[place + 1 :])
+        try:
+            assert same(loaded(store, spec), surface)
+        except SurfaceError:
+            noticed += 1
+    assert noticed > 50
+
+
 def test_a_damaged_chunk_is_found_when_it_is_read(store: SurfaceStore) -> None:
     spec = spec_of()
     run(store, spec)
