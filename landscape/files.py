@@ -90,12 +90,16 @@ def locked(path: Path) -> Iterator[None]:
     """Hold the lock file `path` for the block; the operating system frees it when the process dies."""
     import filelock
 
+    lock = filelock.FileLock(str(path))
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with filelock.FileLock(str(path)):
-            yield
+        lock.acquire()
     except OSError as error:
         raise FileError(f"cannot lock {path}: {_reason(error)}.") from error
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 def canonical_json(value: Any) -> str:

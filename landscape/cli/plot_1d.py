@@ -219,12 +219,12 @@ def _say_cost(plans: list[tuple[Source, SurfacePlan]], cache: Path) -> None:
     for source, plan in plans:
         cost = estimate_cost(plan, cache_dir=cache)
         total += cost.seconds
-        count = len(plan.examples)
-        click.echo(
-            f"{source.title} ({plan.examples.split}): {cost.num_points} of {cost.num_total} points to compute, each "
-            f"{count} examples x {cost.passes_per_example} passes, {cost.seconds_per_point:.3g} s measured "
-            f"(batch {plan.settings.batch_size}, {plan.device}): about {duration(cost.seconds)}"
-        )
+        what = f"{source.title} ({plan.examples.split}): {cost.num_points} of {cost.num_total} points to compute"
+        if cost.num_points:
+            each = f"{len(plan.examples)} examples x {cost.passes_per_example} passes"
+            measured = f"{cost.seconds_per_point:.3g} s measured (batch {cost.batch_size}, {plan.device})"
+            what += f", each {each}, {measured}: about {duration(cost.seconds)}"
+        click.echo(what)
     click.echo(f"In all about {duration(total)}. Nothing was written.")
 
 

@@ -116,19 +116,20 @@ def run_plan(
     """Take the surface of a plan from the cache, or compute what is missing of it; see `compute_surface`."""
     engine = executor or InProcess()
     if cache_dir is None:
-        return _in_memory(plan, engine, progress)
+        return _in_memory(plan.ready(), engine, progress)
     store = SurfaceStore(cache_dir)
     cached = store.load(plan.key)
     if cached is not None and cached.complete:
         _verify_own_code(plan, cached)
         return cached
+    plan = plan.ready()
     with store.claim(
         plan.spec,
         example_ids=plan.examples.ids.numpy(),
         labels=plan.examples.labels.numpy(),
         provenance=_provenance(plan),
         writer=shard.writer if shard else "main",
-        batch_size=plan.settings.batch_size,
+        batch_size=plan.batch_size,
     ) as session:
         return _compute_missing(plan, session, shard, engine, progress)
 
@@ -140,12 +141,14 @@ class Cost:
     Attributes:
         num_points: points that are not in the cache.
         num_total: points in all, the centre included.
+        batch_size: examples in one batch; None if nothing is missing and none was asked for.
         seconds_per_point: measured on the centre.
         passes_per_example: forward and input-gradient passes of one example at one point.
     """
 
     num_points: int
     num_total: int
+    batch_size: int | None
     seconds_per_point: float
     passes_per_example: int
 
@@ -162,6 +165,7 @@ def estimate_cost(plan: SurfacePlan, *, cache_dir: Path | str | None = None) -> 
     missing = [point for point in plan.points() if point not in done]
     seconds = 0.0
     if missing:
+        plan = plan.ready()
         sweep = Sweep(plan.model, plan.examples, plan.settings, plan.device)
         sweep(CENTRE)  # the first call also pays for allocations
         before = time.perf_counter()
@@ -173,6 +177,7 @@ def estimate_cost(plan: SurfacePlan, *, cache_dir: Path | str | None = None) -> 
     return Cost(
         num_points=len(missing),
         num_total=len(plan.points()),
+        batch_size=plan.settings.batch_size,
         seconds_per_point=seconds,
         passes_per_example=passes,
     )
@@ -193,6 +198,8 @@ def _compute_missing(
                 _announce(progress, len(points) - len(missing) + done, len(points))
         except KeyboardInterrupt:
             path = session.finish()
+            if not session.done:
+                raise Interrupted("Stopped before the first point was finished.") from None
             kept = f"{len(session.done)} of {len(plan.points())} points are kept in {path}"
             raise Interrupted(f"Stopped: {kept}; the same command goes on from there.") from None
     session.finish()
@@ -224,7 +231,7 @@ def _provenance(plan: SurfacePlan) -> dict[str, Any]:
     return {
         **describe_machine(plan.device),
         "label": plan.label,
-        "batch_size": plan.settings.batch_size,
+        "batch_size": plan.batch_size,
         "started": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
     }
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -104,9 +104,26 @@ class SurfacePlan:
         }
 
     @property
+    def batch_size(self) -> int:
+        """Examples in one batch, of a plan that is ready."""
+        if self.settings.batch_size is None:
+            raise InputError("the batch size of a plan is chosen by SurfacePlan.ready.")
+        return self.settings.batch_size
+
+    @property
     def key(self) -> str:
         """The surface's name in the cache."""
         return key_of(self.spec)
+
+    def ready(self) -> SurfacePlan:
+        """The plan with its batch size chosen and its model tried on one example; what a cached surface does not need.
+
+        Raises:
+            InputError: the model does not fit the examples.
+        """
+        _check_fit(self.model, self.examples)
+        size = self.settings.batch_size or default_batch_size(self.model, self.examples.inputs[:1], self.device)
+        return replace(self, settings=replace(self.settings, batch_size=size))
 
     def points(self, shard: Shard | None = None) -> list[Point]:
         """The centre and all nodes, line by line; of a shard, every N-th, the centre always."""
@@ -132,10 +149,10 @@ def plan_surface(
     device: str = "auto",
     label: str | None = None,
 ) -> SurfacePlan:
-    """Decide everything about a surface and refuse what cannot work; arguments as in `compute_surface`.
+    """Decide everything about a surface; arguments as in `compute_surface`.
 
     Raises:
-        InputError: an argument is out of range, or the model does not fit the examples.
+        InputError: an argument is out of range.
     """
     recipe = directions if isinstance(directions, RandomDirections) else RandomDirections(seed=seed)
     count = num_directions if num_directions is not None else (directions if isinstance(directions, int) else 10)
@@ -148,14 +165,13 @@ def plan_surface(
     network, identity, name = _identify(model)
     chosen = examples if isinstance(examples, Examples) else _own_examples(*examples)
     place = find_device(device)
-    _check_fit(network, chosen)
     settings = SweepSettings(
         attack=NoAttack() if attack is None or objective == "clean" else attack,
         objective=objective,
         directions=recipe,
         grid=Grid.parse(grid) if isinstance(grid, str) else grid,
         seed=seed,
-        batch_size=batch_size or default_batch_size(network, chosen.inputs[:1], place),
+        batch_size=batch_size,
         precision=precision,
     )
     return SurfacePlan(

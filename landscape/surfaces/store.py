@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from landscape.errors import BusyError, InputError, SurfaceError
+from landscape.errors import BusyError, FileError, InputError, SurfaceError
 from landscape.files import locked, require_writable
 from landscape.surfaces import claims, hdf5, journal
 from landscape.surfaces.journal import Contents, Header, Journal
@@ -132,9 +132,12 @@ class SurfaceStore:
             folder = self.points_folder(key)
             for claim in claims.living(folder):
                 raise BusyError(claims.busy_message(claim, folder, key))
-            self.path(key).unlink(missing_ok=True)
-            if folder.exists():
-                shutil.rmtree(folder)
+            try:
+                self.path(key).unlink(missing_ok=True)
+                if folder.exists():
+                    shutil.rmtree(folder)
+            except OSError as error:
+                raise FileError(f"cannot delete surface {key[:12]}: {error.strerror or error}.") from error
 
     def lock(self, key: str) -> contextlib.AbstractContextManager[None]:
         """The lock that guards claims and merges of a surface; held for moments, never while points are computed."""

@@ -39,7 +39,7 @@ class SweepSettings:
         directions: the recipe of the directions.
         grid: the nodes; with beta, direction k of the plane k is (2k, 2k + 1) of the recipe.
         seed: seed of the attack's random starts.
-        batch_size: examples in one batch.
+        batch_size: examples in one batch; None leaves the choice to `SurfacePlan.ready`.
         precision: `fp32`, `tf32` or `bf16`.
 
     Raises:
@@ -51,7 +51,7 @@ class SweepSettings:
     directions: RandomDirections
     grid: Grid
     seed: int
-    batch_size: int
+    batch_size: int | None
     precision: str
 
     def __post_init__(self) -> None:

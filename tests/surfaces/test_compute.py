@@ -449,7 +449,7 @@ def test_a_cut_journal_costs_only_the_torn_point(examples: Examples, tmp_path: P
         example_ids=examples.ids.numpy(),
         labels=examples.labels.numpy(),
         provenance={},
-        batch_size=plan.settings.batch_size,
+        batch_size=plan.ready().batch_size,
     )
     with session:
         for point in (CENTRE, (0, 0), (0, 1)):

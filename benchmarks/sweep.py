@@ -1,0 +1,546 @@
+"""The sweep against a plainly written naive loop, and what journal and cache cost.
+
+    python benchmarks/sweep.py [--case digits|preact|overhead|all] [--repeats 5] [--out benchmarks/results]
+
+Run it alone on the machine. Correctness is asserted in the same run; exit 1 if results differ or a bar is missed.
+"""
+
+from __future__ import annotations
+
+import os
+
+# As the command does; OpenMP reads it when torch is loaded.
+os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+
+import argparse
+import copy
+import statistics
+import sys
+import tempfile
+import time
+from concurrent.futures import Executor, Future
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from harness import (
+    RESULTS,
+    Row,
+    Timed,
+    append_rows,
+    column,
+    facts,
+    file_system,
+    interleaved,
+    note,
+    paired_ratios,
+    print_table,
+    spread,
+    timed,
+    verdict,
+    warn_if_busy,
+)
+from naive import NaiveLoop
+from torch import nn
+
+from landscape.attacks.pgd import PGD, input_gradient
+from landscape.attacks.threat import ThreatModel
+from landscape.checkpoints import Checkpoint, load_checkpoint
+from landscape.cli.progress import progress_bar
+from landscape.datasets.examples import Examples
+from landscape.datasets.registry import dataset_info, load_examples
+from landscape.devices import default_batch_size
+from landscape.errors import CheckpointError, DataError
+from landscape.models.registry import build_model
+from landscape.surfaces.compute import run_plan
+from landscape.surfaces.directions import RandomDirections
+from landscape.surfaces.plan import SurfacePlan, plan_surface
+from landscape.surfaces.surface import Grid, Surface
+from landscape.surfaces.sweep import Sweep, SweepSettings
+from landscape.weights import Weights, bind, displaced, parameters_of
+
+CPU = torch.device("cpu")
+SEED = 0
+NAIVE_BATCH_SIZES = (32, 64, 128, 250, 500)
+GRADIENT_BAR, LOSS_BAR = 1e-5, 1e-3
+PREACT_BAR, OVERHEAD_BAR = 1.6, 2.0
+
+Column = dict[str, str]
+
+
+class Disagreement(Exception):
+    """The two sides did not compute the same."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class GradientDifference:
+    """How far the two sides' input gradients are apart.
+
+    Attributes:
+        double: in double precision, the largest over examples and points.
+        single: in single precision, the median over them.
+        kinks: in single precision, how many are beyond the bar.
+    """
+
+    double: float
+    single: float
+    kinks: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Contest:
+    """What both sides compute.
+
+    Attributes:
+        case: its name.
+        model: the model, in eval mode.
+        weights: where its weights come from.
+        examples: what is measured.
+        inputs: where the examples come from.
+        attack: PGD in L-inf, one restart.
+        alphas: nodes along direction 0.
+        batch_size: of the package's side.
+        naive_batch_sizes: the naive loop takes the fastest of these.
+        bar: how many times faster the package must be; None for no bar.
+    """
+
+    case: str
+    model: nn.Module
+    weights: str
+    examples: Examples
+    inputs: str
+    attack: PGD
+    alphas: tuple[float, ...]
+    batch_size: int
+    naive_batch_sizes: tuple[int, ...]
+    bar: float | None
+
+
+def digits_contest(points: int) -> Contest:
+    _, model, attack, weights = _digits_model()
+    examples = load_examples("digits", num_examples=500, seed=SEED)
+    return Contest(
+        case="digits",
+        model=model,
+        weights=weights,
+        examples=examples,
+        inputs="digits, train split",
+        attack=attack,
+        alphas=Grid.line(-1, 1, points).alpha,
+        batch_size=default_batch_size(model, examples.inputs[:1], CPU),
+        naive_batch_sizes=NAIVE_BATCH_SIZES,
+        bar=None,
+    )
+
+
+def preact_contest(checkpoint: str | None, data_dir: str | None, num_examples: int) -> Contest:
+    examples, inputs = _cifar_shaped(num_examples, data_dir)
+    threat = ThreatModel(norm="linf", epsilon=8 / 255)
+    if checkpoint is not None:
+        loaded = load_checkpoint(checkpoint)
+        model, weights = loaded.model, f"{loaded.model_name}, {loaded.name}"
+    else:
+        torch.manual_seed(SEED)
+        model, weights = build_model("preact_resnet18").eval(), "preact_resnet18, random weights"
+    return Contest(
+        case="preact",
+        model=model,
+        weights=weights,
+        examples=examples,
+        inputs=inputs,
+        attack=PGD(threat=threat, step_size=2 / 255, num_steps=10),
+        alphas=Grid.line("-0.1", "0.1", 3).alpha,
+        batch_size=32,
+        naive_batch_sizes=(32,),
+        bar=PREACT_BAR,
+    )
+
+
+def run_contest(contest: Contest, repeats: int) -> tuple[list[Row], Column, bool]:
+    """Time both sides in turn; gives CSV rows, a column of the table, and whether the bar was met."""
+    note(f"{contest.case}: {contest.weights}; {contest.inputs}; {len(contest.examples)} examples")
+    direction = RandomDirections(seed=SEED).direction(parameters_of(contest.model), 0)
+    naive = _naive_loop(contest, direction)
+    gradients = _compare_gradients(contest, direction)
+    sweep = _our_sweep(contest)
+    points = [(0, index) for index in range(len(contest.alphas))]
+    set_up = timed(lambda: sweep(points[0])).seconds  # warm-up; the first point also draws the direction
+    size = _best_batch_size(naive, contest)
+    tasks = {
+        "ours": lambda: [sweep(point) for point in points],
+        "naive": lambda: naive.sweep(contest.alphas, size),
+        "sgemm": matrix_product_speed,
+    }
+    rounds = list(interleaved(tasks, repeats))
+    loss_difference = max(_compare_losses(contest, round_) for round_ in rounds)
+    work = useful_operations(contest)
+    about = {
+        "model": contest.weights,
+        "inputs": contest.inputs,
+        "num_examples": len(contest.examples),
+        "num_points": len(contest.alphas),
+        "num_steps": contest.attack.num_steps,
+        "batch_ours": contest.batch_size,
+        "batch_naive": size,
+    }
+    rows = [
+        {
+            "repeat": repeat,
+            "ours_s": round_["ours"].seconds,
+            "naive_s": round_["naive"].seconds,
+            "ratio": round_["naive"].seconds / round_["ours"].seconds,
+            "useful_gflop": work / 1e9,
+            "sgemm_gflop_per_s": round_["sgemm"].result / 1e9,
+            "gradient_difference_double": gradients.double,
+            "gradient_difference_median": gradients.single,
+            "gradient_kinks": gradients.kinks,
+            "loss_difference": loss_difference,
+            "first_point_s": set_up,
+            **about,
+            **facts(threads=torch.get_num_threads()),
+        }
+        for repeat, round_ in enumerate(rounds, start=1)
+    ]
+    return rows, *_contest_column(contest, rows, rounds)
+
+
+def _contest_column(contest: Contest, rows: list[Row], rounds: list[dict[str, Timed]]) -> tuple[Column, bool]:
+    ours, theirs = column(rounds, "ours"), column(rounds, "naive")
+    ratios = paired_ratios(theirs, ours)
+    first = rows[0]
+    kinks = first["gradient_kinks"]
+    ceiling = max(row["sgemm_gflop_per_s"] for row in rows)
+    median = statistics.median(ratios)
+    met = contest.bar is None or median >= contest.bar
+    table = {
+        "A against B": "sweep against naive loop",
+        "weights": first["model"],
+        "inputs": first["inputs"],
+        "examples x points": f"{first['num_examples']} x {first['num_points']}, PGD-{first['num_steps']}",
+        "batch size A, B": f"{first['batch_ours']}, {first['batch_naive']}",
+        "A min / median, s": spread(ours),
+        "B min / median, s": spread(theirs),
+        "B/A of minima": f"{min(theirs) / min(ours):.2f}",
+        "B/A paired min / median": spread(ratios, 2),
+        "bar": "none" if contest.bar is None else f"B/A >= {contest.bar:g}: {verdict(met)}",
+        "sgemm ceiling, GFLOP/s": f"{ceiling:.1f}",
+        "useful GFLOP": f"{first['useful_gflop']:.1f}",
+        "of ceiling A, B": ", ".join(f"{first['useful_gflop'] / min(s) / ceiling:.0%}" for s in (ours, theirs)),
+        "gradients differ by, double": f"{first['gradient_difference_double']:.1e} (bar {GRADIENT_BAR:g})",
+        "gradients differ by, single": f"{first['gradient_difference_median']:.1e} (median; {kinks} beyond the bar)",
+        "mean losses differ by": f"{first['loss_difference']:.1e} (bar {LOSS_BAR:g})",
+        "first point of A, s": f"{first['first_point_s']:.3f} (draws the direction)",
+    }
+    return table, met
+
+
+def run_overhead(out: Path, directions: int, points: int, repeats: int) -> tuple[list[Row], Column, bool]:
+    """The whole digits sweep with journal, file and progress against the same without any."""
+    model, _, attack, weights = _digits_model()
+    examples = load_examples("digits", num_examples=500, seed=SEED)
+    plan = plan_surface(
+        model, examples, attack=attack, directions=directions, grid=Grid.line(-1, 1, points), seed=SEED, device="cpu"
+    )
+    note(f"overhead: {weights}; {directions} x {points} points")
+    out.mkdir(parents=True, exist_ok=True)
+    surface = run_plan(plan)  # warm-up, and the measurements that cost nothing to make again below
+    # Beside the results rather than in /tmp, which may be memory, where a sync is free.
+    with tempfile.TemporaryDirectory(dir=out, prefix=".cache-") as folder:
+        tasks = {
+            "cached": lambda: _cached(plan, Path(folder), None),
+            "memory": lambda: run_plan(plan),
+            "cached_free": lambda: _cached(plan, Path(folder), Replayed(surface)),
+            "memory_free": lambda: run_plan(plan, executor=Replayed(surface)),
+        }
+        rounds = list(interleaved(tasks, repeats))
+        kind = file_system(Path(folder))
+    _require_equal_surfaces(surface, rounds)
+    rows = []
+    for repeat, round_ in enumerate(rounds, start=1):
+        seconds = {name: one.seconds for name, one in round_.items()}
+        alone = seconds["cached_free"] - seconds["memory_free"]
+        rows.append(
+            {
+                "repeat": repeat,
+                "cached_s": seconds["cached"],
+                "memory_s": seconds["memory"],
+                "overhead_percent": 100 * (seconds["cached"] / seconds["memory"] - 1),
+                "bookkeeping_s": alone,
+                "bookkeeping_percent": 100 * alone / seconds["memory"],
+                "file_system": kind,
+                "model": weights,
+                "num_examples": len(examples),
+                "num_points": len(plan.points()),
+                "batch_size": plan.ready().batch_size,
+                **facts(threads=torch.get_num_threads()),
+            }
+        )
+    return rows, *_overhead_column(rows, rounds)
+
+
+def _overhead_column(rows: list[Row], rounds: list[dict[str, Timed]]) -> tuple[Column, bool]:
+    cached, memory = column(rounds, "cached"), column(rounds, "memory")
+    paired = [row["overhead_percent"] for row in rows]
+    alone = [row["bookkeeping_percent"] for row in rows]
+    met = statistics.median(alone) < OVERHEAD_BAR and statistics.median(paired) < OVERHEAD_BAR
+    seconds = statistics.median(row["bookkeeping_s"] for row in rows)
+    first = rows[0]
+    table = {
+        "A against B": f"cache on {first['file_system']} against cache_dir=None",
+        "weights": first["model"],
+        "inputs": "digits, train split",
+        "examples x points": f"{first['num_examples']} x {first['num_points']}, PGD-10",
+        "batch size A, B": f"{first['batch_size']}, {first['batch_size']}",
+        "A min / median, s": spread(cached),
+        "B min / median, s": spread(memory),
+        "B/A of minima": f"{min(memory) / min(cached):.3f}",
+        "B/A paired min / median": spread(paired_ratios(memory, cached), 3),
+        "bar": f"cost < {OVERHEAD_BAR:g} %: {verdict(met)}",
+        "cost, paired min / median": f"{spread(paired, 2)} %",
+        "cost, points free of charge": f"{spread(alone, 2)} % ({seconds:.3f} s)",
+        "mean losses differ by": "0 (every loss, bit for bit)",
+    }
+    return table, met
+
+
+class Replayed(Executor):
+    """Gives back measurements that are already there: what remains of a sweep's time is everything but the points."""
+
+    def __init__(self, surface: Surface) -> None:
+        self._measurements = {point: surface.measurement(point) for point in surface.done_points()}
+
+    def submit(self, fn: Any, /, *args: Any, **kwargs: Any) -> Future[Any]:
+        future: Future[Any] = Future()
+        future.set_result(self._measurements[args[0]])
+        return future
+
+
+def matrix_product_speed(size: int = 2048, attempts: int = 3) -> float:
+    """FLOP/s of a large single-precision matrix product, the machine's ceiling; the best of a few."""
+    left, right = torch.ones(size, size), torch.ones(size, size)
+    product = torch.empty(size, size)
+    best = 0.0
+    for _ in range(attempts):
+        before = time.perf_counter()
+        torch.mm(left, right, out=product)
+        best = max(best, 2 * size**3 / (time.perf_counter() - before))
+    return best
+
+
+def useful_operations(contest: Contest) -> float:
+    """Floating-point operations of convolutions and linear layers that the task needs, over all points and examples.
+
+    PGD-k costs k forward and k input-gradient passes, then comes one forward on the adversarial and one on the clean
+    example; an input-gradient pass costs what a forward pass does. Gradients of parameters are not needed.
+    """
+    passes = 2 * contest.attack.num_steps + 2
+    forward = forward_operations(contest.model, contest.examples.inputs[:1])
+    return float(forward * passes * len(contest.examples) * len(contest.alphas))
+
+
+def forward_operations(model: nn.Module, example: torch.Tensor) -> int:
+    """Operations of one forward pass of one example; a multiplication and an addition count as two."""
+    private = copy.deepcopy(model).eval()
+    counted: list[int] = []
+
+    def count(layer: nn.Module, inputs: Any, output: torch.Tensor) -> None:
+        if isinstance(layer, nn.Conv2d | nn.Linear):
+            counted.append(2 * output.numel() * layer.weight[0].numel())
+
+    for layer in private.modules():
+        if isinstance(layer, nn.Conv2d | nn.Linear):
+            layer.register_forward_hook(count)
+    with torch.no_grad():
+        private(example)
+    return sum(counted)
+
+
+def _our_sweep(contest: Contest) -> Sweep:
+    settings = SweepSettings(
+        attack=contest.attack,
+        objective="adversarial",
+        directions=RandomDirections(seed=SEED),
+        grid=Grid(alpha=contest.alphas),
+        seed=SEED,
+        batch_size=contest.batch_size,
+        precision="fp32",
+    )
+    return Sweep(contest.model, contest.examples, settings, CPU)
+
+
+def _naive_loop(contest: Contest, direction: Weights) -> NaiveLoop:
+    examples = contest.examples
+    starts = contest.attack.starts(examples.ids, examples.image_shape, seed=SEED)
+    if starts is None:
+        raise ValueError("the comparison needs an attack with a random start")
+    model = copy.deepcopy(contest.model)
+    return NaiveLoop(
+        model=model,
+        state={name: value.clone() for name, value in model.state_dict().items()},
+        direction=direction,
+        inputs=examples.inputs,
+        labels=examples.labels,
+        starts=starts[0],
+        epsilon=contest.attack.threat.epsilon,
+        step_size=contest.attack.step_size,
+        num_steps=contest.attack.num_steps,
+    )
+
+
+def _best_batch_size(naive: NaiveLoop, contest: Contest) -> int:
+    """The batch size at which the naive loop is fastest, so that it does not lose by a bad choice."""
+    sizes = contest.naive_batch_sizes
+    if len(sizes) == 1:
+        naive.sweep(contest.alphas[:1], sizes[0])
+        return sizes[0]
+    some = contest.alphas[:2]
+    seconds = {size: min(timed(lambda size=size: naive.sweep(some, size)).seconds for _ in range(3)) for size in sizes}  # type: ignore[misc]
+    note("  naive batch sizes: " + ", ".join(f"{size}: {1000 * s / 2:.1f} ms a point" for size, s in seconds.items()))
+    return min(seconds, key=lambda size: seconds[size])
+
+
+def _compare_gradients(contest: Contest, direction: Weights) -> GradientDifference:
+    """Compare the two sides' input gradients at some points; each example is taken relative to its largest entry.
+
+    In double precision every example must agree. In single precision the median must: an activation whose sign is
+    decided by rounding moves a whole piece of one example's gradient, on either side, and no bar can hold there.
+    """
+    double = _differences(replace(contest, model=copy.deepcopy(contest.model).double()), direction, torch.float64)
+    single = _differences(contest, direction, torch.float32)
+    found = GradientDifference(
+        double=float(double.max()), single=float(single.median()), kinks=int((single > GRADIENT_BAR).sum())
+    )
+    if not max(found.double, found.single) <= GRADIENT_BAR:
+        raise Disagreement(f"{contest.case}: input gradients differ, bar {GRADIENT_BAR:g}: {found}.")
+    return found
+
+
+def _differences(contest: Contest, direction: Weights, dtype: torch.dtype) -> torch.Tensor:
+    """Largest difference of the two sides' input gradients of each example, relative to its largest entry."""
+    direction = {name: part.to(dtype) for name, part in direction.items()}
+    naive = _naive_loop(contest, direction)
+    rows = slice(0, contest.naive_batch_sizes[0])
+    inputs = (contest.examples.inputs[rows] + naive.starts[rows]).clamp(0, 1).to(dtype)
+    labels = contest.examples.labels[rows]
+    center = parameters_of(contest.model)
+    differences = []
+    for alpha in contest.alphas[:: max(1, len(contest.alphas) // 3)]:
+        naive.move(alpha)
+        theirs = naive.input_gradient(inputs, labels) * len(labels)  # of the sum over the batch, as ours
+        ours = input_gradient(bind(contest.model, displaced(center, (alpha, direction))), inputs, labels)
+        largest = theirs.abs().flatten(1).amax(dim=1).clamp_min(1e-30)
+        differences.append((ours - theirs).abs().flatten(1).amax(dim=1) / largest)
+    return torch.cat(differences)
+
+
+def _compare_losses(contest: Contest, round_: dict[str, Timed]) -> float:
+    """Largest relative difference of the two sides' mean losses, adversarial and clean, over all points."""
+    worst = 0.0
+    for alpha, ours, theirs in zip(contest.alphas, round_["ours"].result, round_["naive"].result, strict=True):
+        means = ours.adversarial_loss.mean(dtype="float64"), ours.clean_loss.mean(dtype="float64")
+        for name, mine, plain in zip(("adversarial", "clean"), means, theirs, strict=True):
+            difference = abs(mine - plain) / abs(plain)
+            if not difference <= LOSS_BAR:
+                text = f"{contest.case}: mean {name} losses at {alpha:g} differ by {difference:.2e}: {mine}, {plain}."
+                raise Disagreement(text)
+            worst = max(worst, float(difference))
+    return worst
+
+
+def _cached(plan: SurfacePlan, folder: Path, executor: Executor | None) -> Surface:
+    with (
+        tempfile.TemporaryDirectory(dir=folder) as cache,
+        progress_bar("overhead") as progress,
+    ):
+        surface = run_plan(plan, cache_dir=cache, progress=progress, executor=executor)
+        _ = surface.adversarial_loss  # read lazily; afterwards the file is gone
+        return surface
+
+
+def _require_equal_surfaces(surface: Surface, rounds: list[dict[str, Timed]]) -> None:
+    expected = surface.adversarial_loss.tobytes()
+    for round_ in rounds:
+        for name, one in round_.items():
+            if not one.result.complete or one.result.adversarial_loss.tobytes() != expected:
+                raise Disagreement(f"overhead: the surface of {name!r} is another one.")
+
+
+def _digits_model() -> tuple[Checkpoint | nn.Module, nn.Module, PGD, str]:
+    """What a user would hand over, the model itself, the attack, and where the weights come from."""
+    info = dataset_info("digits")
+    try:
+        checkpoint = load_checkpoint("digits-at")
+    except CheckpointError:
+        if info.norm is None or info.epsilon is None or info.step_size is None:
+            raise
+        threat, step = ThreatModel(norm=info.norm, epsilon=info.epsilon), info.step_size
+        torch.manual_seed(SEED)
+        attack = PGD(threat=threat, step_size=step, num_steps=10)
+        model = build_model("small_cnn").eval()
+        return model, model, attack, "small_cnn, random weights"
+    if checkpoint.threat is None or checkpoint.step_size is None:
+        raise Disagreement("digits-at does not say its threat model.")
+    attack = PGD(threat=checkpoint.threat, step_size=checkpoint.step_size, num_steps=10)
+    return checkpoint, checkpoint.model, attack, f"{checkpoint.model_name}, {checkpoint.name}"
+
+
+def _cifar_shaped(num_examples: int, data_dir: str | None) -> tuple[Examples, str]:
+    try:
+        examples = load_examples("cifar10", split="test", num_examples=num_examples, seed=SEED, data_dir=data_dir)
+        return examples, "CIFAR-10 folder, test split"
+    except DataError:
+        generator = torch.Generator().manual_seed(SEED)
+        examples = Examples(
+            inputs=torch.rand(num_examples, 3, 32, 32, generator=generator),
+            labels=torch.randint(10, (num_examples,), generator=generator),
+            ids=torch.arange(num_examples),
+            dataset="noise",
+            split="none",
+            num_classes=10,
+        )
+        return examples, "uniform noise 3x32x32"
+
+
+def _parsed() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--case", choices=("digits", "preact", "overhead", "all"), default="all")
+    parser.add_argument("--repeats", type=int, default=5, help="of every timing (default 5)")
+    parser.add_argument("--out", type=Path, default=RESULTS, help="folder of the CSV files")
+    parser.add_argument("--points", type=int, default=21, help="points of a line of the digits sweeps (default 21)")
+    parser.add_argument("--directions", type=int, default=10, help="lines of the case overhead (default 10)")
+    parser.add_argument("--examples", type=int, default=32, help="of the case preact (default 32)")
+    parser.add_argument("--checkpoint", help="weights of the case preact; random without")
+    parser.add_argument("--data-dir", help="folder of CIFAR-10; $LANDSCAPE_DATA without, noise where there is none")
+    return parser.parse_args()
+
+
+def main() -> int:
+    wanted = _parsed()
+    warn_if_busy()
+    matrix_product_speed()  # starts the threads and the clock of the processor
+    cases = {
+        "digits": lambda: run_contest(digits_contest(wanted.points), wanted.repeats),
+        "preact": lambda: run_contest(
+            preact_contest(wanted.checkpoint, wanted.data_dir, wanted.examples), wanted.repeats
+        ),
+        "overhead": lambda: run_overhead(wanted.out, wanted.directions, wanted.points, wanted.repeats),
+    }
+    columns: dict[str, Column] = {}
+    all_met = True
+    for case in cases if wanted.case == "all" else (wanted.case,):
+        try:
+            rows, columns[case], met = cases[case]()
+        except Disagreement as wrong:
+            note(f"WRONG {wrong}")
+            return 1
+        append_rows(wanted.out / f"sweep-{case}.csv", rows)
+        all_met &= met
+    labels = list(dict.fromkeys(label for table in columns.values() for label in table))
+    print(f"threads {torch.get_num_threads()}, torch {torch.__version__}, {wanted.repeats} repeats, A B A B")
+    print_table([["", *columns], *[[label, *(table.get(label, "") for table in columns.values())] for label in labels]])
+    return 0 if all_met else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
