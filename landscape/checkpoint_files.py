@@ -71,13 +71,18 @@ def run_checkpoints(folder: str | Path) -> list[tuple[int, Path]]:
             found[int(match[1])] = path
     for name in (BEST, LAST):
         if (folder / name).is_file():
-            found.setdefault(_epoch_of(folder / name), folder / name)
+            found.setdefault(epoch_of(folder / name), folder / name)
     if not found:
         raise CheckpointError(f"{folder} holds no checkpoints: expected epoch-NNN.pt, {BEST} or {LAST}.")
     return sorted(found.items())
 
 
-def _epoch_of(path: Path) -> int:
+def epoch_of(path: Path) -> int:
+    """The finished epochs that a checkpoint of this package says it has.
+
+    Raises:
+        CheckpointError: the file cannot be read or does not say it.
+    """
     training = read_checkpoint_file(path).get("training")
     epoch = training.get("epoch") if isinstance(training, Mapping) else None
     if not isinstance(epoch, int):

@@ -10,6 +10,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import nn
 
@@ -17,6 +18,7 @@ from landscape import names
 from landscape.attacks.threat import ThreatModel
 from landscape.checkpoint_files import (
     bundled_folder,
+    epoch_of,
     find_checkpoint,
     plain_value,
     read_checkpoint_file,
@@ -27,12 +29,13 @@ from landscape.checkpoint_files import (
 from landscape.errors import CheckpointError, InputError, LandscapeError
 from landscape.models.normalize import Normalization, NormalizedModel, normalized, parse_normalization
 from landscape.models.registry import arguments_for_weights, build_model, is_own, written
-from landscape.state_dicts import fill, foreign_weights, reading_for, readings, require_tensors
+from landscape.state_dicts import Named, fill, foreign_weights, reading_for, readings, require_tensors
 from landscape.weights import digest_weights
 
 __all__ = [
     "Checkpoint",
     "bundled_folder",
+    "epoch_of",
     "find_checkpoint",
     "load_checkpoint",
     "run_checkpoints",
@@ -96,7 +99,8 @@ def load_checkpoint(
         model: for foreign files: a name in the registry or `package.module:factory`. A file of this package that was
             made with a model of the user's needs it too, since no code is started because a file names it.
         num_classes: number of classes; None to take it from the weights.
-        normalization: for foreign files: as in `parse_normalization`; None assumes none, with a warning.
+        normalization: for foreign files: as in `parse_normalization`; None takes the numbers of a normalization layer
+            that the file holds, else assumes none, with a warning.
         dataset: the data set; None for what the file says.
         image_shape: for foreign files: (C, H, W) of a picture; None to take it from the weights.
 
@@ -106,7 +110,7 @@ def load_checkpoint(
         ModelError: the model is unknown or cannot be built.
     """
     path = find_checkpoint(path)
-    scale = parse_normalization(normalization)
+    parse_normalization(normalization)
     content = read_checkpoint_file(path)
     if str(content.get("format")).startswith(FORMAT.partition("/")[0]):
         require_intact(path)
@@ -123,13 +127,9 @@ def load_checkpoint(
     arguments = arguments_for_weights(model, candidates[-1].weights, image_shape=image_shape, num_classes=num_classes)
     network = _empty_network(model, arguments)
     named = reading_for(network, candidates)
-    if normalization is None and named.behind_a_layer:
-        raise CheckpointError(
-            f"{path}: the network stands behind another layer, mostly a normalization, whose numbers the file does not "
-            "hold; give them with --normalization NAME|none|MEAN,../STD,.. (normalization=... in Python)."
-        )
+    scale = _normalization_of(named, path, given=normalization)
     fill(network, named.weights, path=path, title=_title(model, arguments))
-    if normalization is None:
+    if normalization is None and named.statistics is None:
         logger.warning("%s: no normalization is assumed; a wrong one costs tens of points (--normalization).", path)
     return _checkpoint(
         path,
@@ -188,6 +188,42 @@ def save_checkpoint(
         "training": plain_value(dict(training), "training"),
     }
     return write_checkpoint_file(Path(path), content)
+
+
+def _normalization_of(named: Named, path: Path, *, given: str | Normalization | None) -> Normalization | None:
+    """What a foreign file's layer in front of the network applied, or what is given where the file does not say."""
+    scale = parse_normalization(given)
+    if named.statistics is not None:
+        if given is not None and not _same_numbers(scale, named.statistics):
+            raise CheckpointError(
+                f"{path} holds its normalization itself, mean and standard deviation {named.statistics}, and it is "
+                "another one; leave the option out."
+            )
+        return named.statistics
+    if given is None and named.behind_a_layer:
+        raise CheckpointError(
+            f"{path}: the network stands behind another layer, mostly a normalization, whose numbers the file does not "
+            "hold; give them with --normalization NAME|none|MEAN,../STD,.. (normalization=... in Python)."
+        )
+    if given is None and named.recorded is not None and not _is_identity(named.recorded):
+        raise CheckpointError(
+            f"{path} notes a normalization, mean and standard deviation {named.recorded}, that MAIR's wrapper does not "
+            "apply; say with --normalization whether the network takes normalized pictures (none, or these numbers)."
+        )
+    return scale
+
+
+def _same_numbers(first: Normalization | None, second: Normalization) -> bool:
+    if first is None:
+        return _is_identity(second)
+    return all(
+        len(left) == len(right) and np.allclose(left, right, rtol=0, atol=1e-6)
+        for left, right in zip(first, second, strict=True)
+    )
+
+
+def _is_identity(scale: Normalization) -> bool:
+    return set(scale[0]) == {0.0} and set(scale[1]) == {1.0}
 
 
 def _own_fields(content: Mapping[str, Any], path: Path, *, model: str | None) -> dict[str, Any]:

@@ -2,11 +2,41 @@
 
 from __future__ import annotations
 
-METHODS = ("natural", "at", "at-awp")
+METHODS = (
+    "natural", "natural-awp", "natural-random",
+    "at", "at-awp", "at-rwp", "at-random",
+    "trades", "trades-awp", "trades-rwp", "trades-random",
+    "mart", "mart-awp", "mart-rwp", "mart-random",
+    "rst", "rst-awp", "rst-rwp", "rst-random",
+)  # fmt: skip
 
-MODELS = ("small_cnn", "preact_resnet18")
+RST_BASES = ("trades", "mart")
 
-DATASETS = ("digits", "cifar10", "mnist", "arrays")
+ATTACK_MODES = ("train", "eval")
+
+PERTURBATION_NORMS = ("layer", "global")
+
+PERTURBATION_SIZES = ("l2", "l1")
+
+RWP_ACCUMULATIONS = ("reference", "paper")
+
+RWP_MASKS = ("strict", "closed")
+
+RWP_MASK_LOSSES = ("ce", "objective")
+
+MODELS = (
+    "small_cnn",
+    "preact_resnet18",
+    "resnet18",
+    "wide_resnet",
+    "wide_resnet34_10",
+    "wide_resnet28_10",
+    "vgg19_bn",
+    "mnist_cnn4",
+    "mnist_cnn7",
+)
+
+DATASETS = ("digits", "cifar10", "cifar100", "svhn", "mnist", "arrays")
 
 SPLITS = ("train", "test")
 
@@ -21,6 +51,22 @@ OBJECTIVES = ("adversarial", "fixed", "clean")
 BATCHNORM_POLICIES = ("frozen",)
 
 PRECISIONS = ("fp32", "tf32", "bf16")
+
+SCHEDULES = (
+    "piecewise",
+    "piecewise-epoch",
+    "piecewise-late",
+    "cosine",
+    "cosine-epoch",
+    "cyclic",
+    "superconverge",
+    "linear",
+    "onedrop",
+    "multipledecay",
+    "constant",
+)
+
+AUGMENTATIONS = ("none", "crop-flip", "crop-flip-zero", "crop-flip-rotate")
 
 QUANTITIES = ("loss", "robust-error", "natural-loss", "natural-error")
 

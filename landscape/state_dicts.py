@@ -2,20 +2,30 @@
 
 from __future__ import annotations
 
+import dataclasses
 import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
-from landscape.errors import CheckpointError
+from landscape.errors import CheckpointError, InputError
+from landscape.models.normalize import NORMALIZATIONS, Normalization, parse_normalization
 
-_CONTAINERS = ("state_dict", "model", "net", "model_state_dict")
+_CONTAINERS = ("state_dict", "model", "net", "model_state_dict", "rmodel")
 _PREFIXES = ("module.", "model.", "network.", "_orig_mod.", "1.")
 _BEHIND_A_LAYER = "1."
+_STATISTICS = (("mu", "sigma"), ("normalize.mean", "normalize.std"), ("0.mean", "0.std"), ("mean", "std"))
+"""Buffers of wrappers that compute (x - mean) / std: RobustBench's two, RST's `normalize_input` and MAIR's, others."""
+
+_MAIR_CLASSES = "n_classes"
+"""The mark of MAIR's wrapper, which keeps `mean` and `std` beside its `model.` and does not apply them."""
+
+_CHANNELS = (1, 3)
 _SHOWN = 3
 
 logger = logging.getLogger(__name__)
@@ -28,19 +38,25 @@ class Named:
     Attributes:
         weights: a state dict.
         dropped: the prefixes that were dropped, outermost first.
+        statistics: (mean, standard deviation) that a layer in front of the network applied and whose buffers were
+            taken out of the weights; None where there was none.
+        recorded: the same of numbers that the file keeps but its wrapper did not apply.
     """
 
     weights: dict[str, Tensor]
     dropped: tuple[str, ...] = ()
+    statistics: Normalization | None = None
+    recorded: Normalization | None = None
 
     @property
     def behind_a_layer(self) -> bool:
-        """Whether the network was the second layer of an `nn.Sequential`, mostly behind a normalization."""
-        return _BEHIND_A_LAYER in self.dropped
+        """Whether the network was the second layer of an `nn.Sequential` and the file does not hold the first."""
+        return _BEHIND_A_LAYER in self.dropped and self.statistics is None
 
 
 def foreign_weights(content: Mapping[str, Any], path: Path) -> dict[str, Tensor]:
-    """The state dict of a foreign file: the file itself, or its entry `state_dict`, `model`, `net`, `model_state_dict`.
+    """The state dict of a foreign file: the file itself, or its entry `state_dict`, `model`, `net`, `model_state_dict`,
+    or `rmodel`.
 
     Raises:
         CheckpointError: there is no such entry, or an entry of the state dict is not a tensor.
@@ -76,15 +92,14 @@ def require_tensors(state: Mapping[Any, Any], path: Path) -> dict[str, Tensor]:
 
 
 def readings(weights: dict[str, Tensor]) -> list[Named]:
-    """The weights as they are named, then with a prefix dropped that all names share, and so on to the barest names."""
+    """The weights as they are named, then ever barer: without a prefix that all share, without a wrapper's buffers.
+
+    A pair of buffers counts as a normalization if both are there, of one size, and hold one number for each channel.
+    """
     found = [Named(weights=weights)]
-    while True:
-        last = found[-1]
-        prefix = next((entry for entry in _PREFIXES if all(key.startswith(entry) for key in last.weights)), None)
-        if prefix is None:
-            return found
-        shorter = {key.removeprefix(prefix): value for key, value in last.weights.items()}
-        found.append(Named(weights=shorter, dropped=(*last.dropped, prefix)))
+    while (barer := _without_prefix(found[-1]) or _without_wrapper(found[-1])) is not None:
+        found.append(barer)
+    return found
 
 
 def reading_for(network: nn.Module, candidates: list[Named]) -> Named:
@@ -120,6 +135,57 @@ def fill(network: nn.Module, weights: Mapping[str, Tensor], *, path: Path, title
     state = {key: _converted(found[key], expected[key], key, path) for key in expected}
     on_meta = any(value.is_meta for value in expected.values())
     network.load_state_dict(state, assign=on_meta)
+
+
+def _without_prefix(named: Named) -> Named | None:
+    prefix = next((entry for entry in _PREFIXES if all(key.startswith(entry) for key in named.weights)), None)
+    if prefix is None or not named.weights:
+        return None
+    shorter = {key.removeprefix(prefix): value for key, value in named.weights.items()}
+    return dataclasses.replace(named, weights=shorter, dropped=(*named.dropped, prefix))
+
+
+def _without_wrapper(named: Named) -> Named | None:
+    """The reading without the buffers of a layer around the network, whose numbers are kept apart."""
+    is_mair = _MAIR_CLASSES in named.weights and any(key.startswith("model.") for key in named.weights)
+    for pair in _STATISTICS:
+        numbers = _normalization_in(named.weights, pair)
+        if numbers is None or (named.statistics is not None and not is_mair):
+            continue
+        barer = {key: value for key, value in named.weights.items() if key not in (*pair, _MAIR_CLASSES)}
+        if is_mair:
+            return dataclasses.replace(named, weights=barer, recorded=numbers)
+        return dataclasses.replace(named, weights=barer, statistics=numbers)
+    if is_mair:
+        barer = {key: value for key, value in named.weights.items() if key != _MAIR_CLASSES}
+        return dataclasses.replace(named, weights=barer)
+    return None
+
+
+def _normalization_in(weights: Mapping[str, Tensor], pair: tuple[str, str]) -> Normalization | None:
+    """The numbers of a pair of buffers, or None where the pair is not there or is no normalization."""
+    buffers = [weights[name] for name in pair if name in weights]
+    if len(buffers) != 2 or buffers[0].shape != buffers[1].shape or len(weights) == 2:
+        return None
+    if not all(value.is_floating_point() and value.numel() in _CHANNELS for value in buffers):
+        return None
+    if max(buffers[0].shape, default=1) != buffers[0].numel():
+        return None
+    mean, std = (value.flatten().tolist() for value in buffers)
+    try:
+        return _as_written(parse_normalization((mean, std)))
+    except InputError:
+        return None
+
+
+def _as_written(stored: Normalization | None) -> Normalization | None:
+    """The numbers that a file's float32 were made from: those of a known normalization, or the shortest decimals."""
+    rounded = np.asarray(stored, np.float32)
+    for known in NORMALIZATIONS.values():
+        if known is not None and np.array_equal(np.asarray(known, np.float32), rounded):
+            return known
+    mean, std = (tuple(float(str(number)) for number in numbers) for numbers in rounded)
+    return mean, std
 
 
 def _require_same_names(found: Mapping[str, Tensor], expected: Mapping[str, Tensor], *, path: Path, title: str) -> None:

@@ -345,7 +345,12 @@ MISFITS: dict[str, tuple[Callable[[State], Any], str]] = {
         r"does not hold the weights of small_cnn \(in_channels=3, .*\): missing bn1\.weight, bn1\.bias, "
         r"bn1\.running_mean and 9 more; choose the model it was made with\.$",
     ),
-    "extra": (lambda s: {**s, "mu": torch.zeros(3), "sigma": torch.ones(3)}, r": unexpected mu, sigma; choose"),
+    "extra": (lambda s: {**s, "mu": torch.zeros(4), "sigma": torch.ones(4)}, r": unexpected mu, sigma; choose"),
+    "half a normalization": (lambda s: {**s, "mu": torch.zeros(3)}, r": unexpected mu; choose"),
+    "a deviation of 0": (
+        lambda s: {**s, "mu": torch.zeros(3), "sigma": torch.zeros(3)},
+        r": unexpected mu, sigma; choose",
+    ),
     "both": (lambda s: {"a": torch.zeros(1), **s, "bn1.bias": torch.zeros(3)}, r": unexpected a; choose"),
     "mixed prefixes": (
         lambda s: {**prefixed("module.")(s), "n_averaged": torch.tensor(1)},
@@ -376,6 +381,7 @@ MISFITS: dict[str, tuple[Callable[[State], Any], str]] = {
     "optimizer": (
         lambda s: {"state": {}, "param_groups": []},
         r"holds no weights: expected a state dict, or one under 'state_dict', 'model', 'net', 'model_state_dict', "
+        r"'rmodel', "
         r"found 'state', 'param_groups'\.$",
     ),
     "empty": (lambda s: {}, r"holds no weights: .*, found nothing\.$"),
@@ -410,9 +416,9 @@ ARGUMENTS: dict[str, tuple[dict[str, Any], type[LandscapeError], str]] = {
         {"model": None},
         CheckpointError,
         r"net\.pt does not say which network it holds; name it with --model \(model=\.\.\. in Python\): small_cnn, "
-        r"preact_resnet18 or package\.module:factory\.$",
+        r"preact_resnet18, .* or package\.module:factory\.$",
     ),
-    "unknown model": ({"model": "vgg"}, ModelError, r"^the models are small_cnn, preact_resnet18 and .*, got 'vgg'\.$"),
+    "unknown model": ({"model": "vgg"}, ModelError, r"^the models are small_cnn, preact_resnet18, .*, got 'vgg'\.$"),
     "other model": (
         {"model": "preact_resnet18"},
         CheckpointError,

@@ -1,28 +1,24 @@
-"""CIFAR-10 in its official binary layout: files of 10,000 records of a label byte and 3,072 pixel bytes.
-
-Source of the layout: https://www.cs.toronto.edu/~kriz/cifar.html, "Binary version".
-"""
+"""CIFAR-10 in its official binary layout: files of 10,000 records of a label byte and 3,072 pixel bytes."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 
+from landscape.datasets.records import IMAGE_SHAPE, read_records, record_bytes
 from landscape.datasets.source import DatasetInfo, Source, in_memory, missing, require_labels
-from landscape.errors import DataError
 
 FOLDER = "cifar-10-batches-bin"
 FILES = {"train": tuple(f"data_batch_{number}.bin" for number in range(1, 6)), "test": ("test_batch.bin",)}
 RECORDS_PER_FILE = 10_000
-RECORD_BYTES = 1 + 3 * 32 * 32
+LABEL_BYTES = 1
 
 INFO = DatasetInfo(
     name="cifar10",
     title="CIFAR-10",
     num_classes=10,
-    image_shape=(3, 32, 32),
+    image_shape=IMAGE_SHAPE,
     # Mean and deviation of the AWP and robust-overfitting code (AT scripts).
     normalization=((0.4914, 0.4822, 0.4465), (0.2471, 0.2435, 0.2616)),
     norm="linf",
@@ -49,14 +45,12 @@ def open_split(folder: Path, split: str) -> Source:
         hint = " (the Python version that lies there is never unpickled)" if pickled else ""
         raise missing(INFO, folder, expected(folder), found=hint)
     paths = [found / name for name in FILES[split]]
-    for path in paths:
-        _require_size(path)
-    blocks = np.empty((len(paths), RECORDS_PER_FILE, RECORD_BYTES), np.uint8)
+    blocks = np.empty((len(paths), RECORDS_PER_FILE, record_bytes(LABEL_BYTES)), np.uint8)
     for block, path in zip(blocks, paths, strict=True):
-        _read_into(block, path)
+        read_records(path, block, dataset=INFO.name)
         require_labels(block[:, 0], INFO.num_classes, str(path))
-    records = blocks.reshape(-1, RECORD_BYTES)
-    pixels = records[:, 1:].reshape(-1, *INFO.image_shape)
+    records = blocks.reshape(-1, blocks.shape[2])
+    pixels = records[:, LABEL_BYTES:].reshape(-1, *INFO.image_shape)
     return in_memory(pixels, records[:, 0], scale=255, num_classes=INFO.num_classes)
 
 
@@ -76,7 +70,7 @@ def expected(folder: Path) -> str:
 
 def file_bytes() -> int:
     """Size of each file in bytes: 30,730,000."""
-    return RECORDS_PER_FILE * RECORD_BYTES
+    return RECORDS_PER_FILE * record_bytes(LABEL_BYTES)
 
 
 def _find(folder: Path, names: tuple[str, ...]) -> Path | None:
@@ -85,22 +79,3 @@ def _find(folder: Path, names: tuple[str, ...]) -> Path | None:
         if all((place / name).is_file() for name in names):
             return place
     return None
-
-
-def _require_size(path: Path) -> None:
-    size = path.stat().st_size
-    if size != file_bytes():
-        raise DataError(
-            f"{path} must have {file_bytes():,} bytes ({RECORDS_PER_FILE:,} records of {RECORD_BYTES:,}), "
-            f"got {size:,}; run `landscape data fetch cifar10` for a whole copy."
-        )
-
-
-def _read_into(block: npt.NDArray[np.uint8], path: Path) -> None:
-    try:
-        with open(path, "rb") as stream:
-            count = stream.readinto(block.reshape(-1).data)
-    except OSError as error:
-        raise DataError(f"{path} cannot be read: {error.strerror}; check its permissions.") from error
-    if count != block.size:
-        raise DataError(f"{path} ended after {count:,} of {block.size:,} bytes; it changed while it was read.")

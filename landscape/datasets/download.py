@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from landscape import files
-from landscape.datasets import cifar10, mnist
+from landscape.datasets import cifar10, cifar100, mnist, svhn
 from landscape.datasets.registry import data_place, reader
 from landscape.datasets.source import Reader
 from landscape.errors import DataError, FileError, InputError
@@ -52,6 +52,21 @@ DOWNLOADS = {
         hashes={"cifar-10-binary.tar.gz": "md5:c32a1d4ab5d03f1284b67883e8d87530"},
         folder=cifar10.FOLDER,
         members=cifar10.FILES["train"] + cifar10.FILES["test"],
+    ),
+    "cifar100": Download(
+        base="https://www.cs.toronto.edu/~kriz",
+        hashes={"cifar-100-binary.tar.gz": "md5:03b5dce01913d631647c71ecec9e9cb8"},
+        folder=cifar100.FOLDER,
+        members=tuple(cifar100.FILES.values()),
+    ),
+    "svhn": Download(
+        # Published without https; the hashes say whether the files are the published ones.
+        base="http://ufldl.stanford.edu/housenumbers",
+        hashes={
+            "train_32x32.mat": "md5:e26dedcc434d2e4c54c9b2d4a06d8373",
+            "test_32x32.mat": "md5:eb5a983be6a315427106f1b164d9cef3",
+        },
+        folder=svhn.FOLDER,
     ),
     "mnist": Download(
         base="https://ossci-datasets.s3.amazonaws.com/mnist",

@@ -32,6 +32,8 @@ __all__ = [
 DATASETS = {
     "digits": "landscape.datasets.digits",
     "cifar10": "landscape.datasets.cifar10",
+    "cifar100": "landscape.datasets.cifar100",
+    "svhn": "landscape.datasets.svhn",
     "mnist": "landscape.datasets.mnist",
     "arrays": "landscape.datasets.arrays",
 }
@@ -146,5 +148,6 @@ def reader(name: str) -> Reader:
 
 
 def _is_path(name: str) -> bool:
-    separators = {"/", os.sep, os.altsep} - {None}
-    return name.endswith(".npz") or any(separator in name for separator in separators if separator)
+    separators = [separator for separator in ("/", os.sep, os.altsep) if separator]
+    looks_so = name.endswith(".npz") or any(separator in name for separator in separators)
+    return looks_so or (name not in DATASETS and Path(name).is_dir())

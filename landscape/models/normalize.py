@@ -26,6 +26,10 @@ NORMALIZATIONS: dict[str, Normalization | None] = {
 """The numbers with which the adversarial training papers' networks were trained; the files do not hold them."""
 
 
+PREFIX = "network."
+"""What stands before the network's own names in the names of a normalized model's parameters."""
+
+
 class NormalizedModel(nn.Module):
     """`network((inputs - mean) / std)`.
 

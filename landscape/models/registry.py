@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from landscape import names
 from landscape.errors import ModelError
-from landscape.models import preact_resnet, small_cnn
+from landscape.models import mnist_cnn, preact_resnet, resnet, small_cnn, vgg, wide_resnet
 from landscape.models.own import arguments_taken, build_own
 
 
@@ -36,6 +36,34 @@ _MODELS = {
     "preact_resnet18": _RegisteredModel(
         build=preact_resnet.preact_resnet18,
         arguments_from_weights=preact_resnet.arguments_from_weights,
+    ),
+    "resnet18": _RegisteredModel(
+        build=resnet.resnet18,
+        arguments_from_weights=resnet.arguments_from_weights,
+    ),
+    "wide_resnet": _RegisteredModel(
+        build=wide_resnet.wide_resnet,
+        arguments_from_weights=wide_resnet.arguments_from_weights,
+    ),
+    "wide_resnet34_10": _RegisteredModel(
+        build=wide_resnet.wide_resnet34_10,
+        arguments_from_weights=wide_resnet.data_arguments_from_weights,
+    ),
+    "wide_resnet28_10": _RegisteredModel(
+        build=wide_resnet.wide_resnet28_10,
+        arguments_from_weights=wide_resnet.data_arguments_from_weights,
+    ),
+    "vgg19_bn": _RegisteredModel(
+        build=vgg.vgg19_bn,
+        arguments_from_weights=vgg.arguments_from_weights,
+    ),
+    "mnist_cnn4": _RegisteredModel(
+        build=mnist_cnn.mnist_cnn4,
+        arguments_from_weights=mnist_cnn.cnn4_arguments_from_weights,
+    ),
+    "mnist_cnn7": _RegisteredModel(
+        build=mnist_cnn.mnist_cnn7,
+        arguments_from_weights=mnist_cnn.cnn7_arguments_from_weights,
     ),
 }
 
@@ -91,6 +119,24 @@ def model_arguments(name: str, *, image_shape: tuple[int, ...], num_classes: int
             f"{name} takes square pictures, got {height} x {width}; choose preact_resnet18 or a model of yours."
         )
     return {argument: value for argument, value in offered.items() if argument in defaults}
+
+
+def with_given(name: str, from_data: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, Any]:
+    """The arguments that follow from the data, with those that a user gives.
+
+    Args:
+        name: as in `build_model`.
+        from_data: what `model_arguments` says.
+        given: arguments by name, which win.
+
+    Raises:
+        ModelError: the user's own model does not take one of the given arguments; `build_model` says so of the others.
+    """
+    if is_own(name):
+        taken = arguments_taken(name, given)
+        if unknown := [argument for argument in given if argument not in taken]:
+            raise ModelError(f"{name} does not take the argument {unknown[0]!r}; correct its name or leave it out.")
+    return {**from_data, **given}
 
 
 def arguments_for_weights(

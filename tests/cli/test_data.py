@@ -31,7 +31,7 @@ def test_list(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     assert run("list") == 0
     lines = capsys.readouterr().out.splitlines()
     rows = {line.split()[0]: line.split() for line in lines}
-    assert list(rows) == ["name", "digits", "cifar10", "mnist", "arrays"]
+    assert list(rows) == ["name", "digits", "cifar10", "cifar100", "svhn", "mnist", "arrays"]
     assert rows["digits"][1:4] == ["10", "1x8x8", "present"]
     assert rows["cifar10"][1:] == ["10", "3x32x32", "missing", str(tmp_path / "data")]
     assert rows["mnist"][1:] == ["10", "1x28x28", "present", str(tmp_path / "data" / "mnist")]

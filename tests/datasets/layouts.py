@@ -10,14 +10,16 @@ import io
 import struct
 import tarfile
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import scipy.io
 
 RECORDS = 20
+CIFAR100_RECORDS = {"train": 30, "test": 12}
 CIFAR_FILES = [*(f"data_batch_{number}.bin" for number in range(1, 6)), "test_batch.bin"]
 MNIST_FILES = {
     "train": ("train-images-idx3-ubyte", "train-labels-idx1-ubyte"),
@@ -41,10 +43,40 @@ def write_cifar10(folder: Path, records: int = RECORDS) -> dict[str, npt.NDArray
     return content
 
 
-def cifar_archive(folder: Path, prefix: str = "cifar-10-batches-bin/", extra: dict[str, bytes] | None = None) -> bytes:
+def write_cifar100(folder: Path) -> dict[str, npt.NDArray[np.uint8]]:
+    """The two files in `folder`; returns their records (n, 3074) by split."""
+    folder.mkdir(parents=True, exist_ok=True)
+    content = {}
+    for split, count in CIFAR100_RECORDS.items():
+        rows = np.random.default_rng(count).integers(0, 256, (count, 3074), dtype=np.uint8)
+        rows[:, 0] %= 20
+        rows[:, 1] %= 100
+        (folder / f"{split}.bin").write_bytes(rows.tobytes())
+        content[split] = rows
+    return content
+
+
+def write_svhn(folder: Path) -> dict[str, tuple[npt.NDArray[np.uint8], npt.NDArray[np.uint8]]]:
+    """The two files in `folder`; returns images (32, 32, 3, n) and labels (n, 1) from 1 to 10 by split."""
+    folder.mkdir(parents=True, exist_ok=True)
+    content = {}
+    for split, count in {"train": 30, "test": 12}.items():
+        images = np.random.default_rng(count).integers(0, 256, (32, 32, 3, count), dtype=np.uint8)
+        labels = (np.arange(count) % 10 + 1).astype(np.uint8)[:, None]
+        scipy.io.savemat(folder / f"{split}_32x32.mat", {"X": images, "y": labels}, do_compression=True)
+        content[split] = (images, labels)
+    return content
+
+
+def cifar_archive(
+    folder: Path,
+    prefix: str = "cifar-10-batches-bin/",
+    extra: dict[str, bytes] | None = None,
+    names: Sequence[str] = CIFAR_FILES,
+) -> bytes:
     """A tar.gz of the files in `folder` and of `extra` members, whose names are taken as they are."""
     stream = io.BytesIO()
-    members = {prefix + name: (folder / name).read_bytes() for name in CIFAR_FILES} | (extra or {})
+    members = {prefix + name: (folder / name).read_bytes() for name in names} | (extra or {})
     with tarfile.open(fileobj=stream, mode="w:gz") as tar:
         for name, content in members.items():
             member = tarfile.TarInfo(name)

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from landscape.datasets import cifar10
+from landscape.datasets.records import record_bytes
 from landscape.datasets.registry import load_examples
 from landscape.errors import DataError
 from tests.datasets.layouts import CIFAR_FILES, RECORDS, write_cifar10
@@ -17,7 +18,7 @@ def _small_files(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_official_size() -> None:
-    assert cifar10.RECORD_BYTES * 10_000 == 30_730_000
+    assert record_bytes(cifar10.LABEL_BYTES) * 10_000 == 30_730_000
 
 
 @pytest.mark.parametrize("below", ["", "cifar-10-batches-bin"], ids=["itself", "subfolder"])

@@ -8,10 +8,21 @@ from pathlib import Path
 
 import pytest
 
-from landscape.datasets import cifar10, download
+from landscape.datasets import cifar10, cifar100, download
 from landscape.datasets.registry import load_examples
 from landscape.errors import DataError, FileError, InputError
-from tests.datasets.layouts import CIFAR_FILES, RECORDS, all_files, cifar_archive, serving, write_cifar10, write_mnist
+from tests.datasets.layouts import (
+    CIFAR100_RECORDS,
+    CIFAR_FILES,
+    RECORDS,
+    all_files,
+    cifar_archive,
+    serving,
+    write_cifar10,
+    write_cifar100,
+    write_mnist,
+    write_svhn,
+)
 
 TAR = "cifar-10-binary.tar.gz"
 
@@ -49,9 +60,9 @@ def publish_cifar10(folder: Path, archive: bytes, monkeypatch: pytest.MonkeyPatc
 
 
 def test_the_published_hashes() -> None:
-    assert set(download.DOWNLOADS) == {"cifar10", "mnist"}
-    for entry in download.DOWNLOADS.values():
-        assert entry.base.startswith("https://")
+    assert set(download.DOWNLOADS) == {"cifar10", "cifar100", "svhn", "mnist"}
+    for name, entry in download.DOWNLOADS.items():
+        assert entry.base.startswith("http://ufldl.stanford.edu/" if name == "svhn" else "https://")
         assert all(value.startswith("md5:") and len(value) == 36 for value in entry.hashes.values())
 
 
@@ -73,6 +84,32 @@ def test_mnist(tmp_path: Path, published: Path) -> None:
     assert len(all_files(data)) == 4
     assert len(load_examples("mnist", data_dir=data)) == 30
     assert (data / "mnist" / "t10k-labels-idx1-ubyte.gz").stat().st_mode & 0o400
+
+
+def test_cifar100(tmp_path: Path, published: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    content = write_cifar100(tmp_path / "cifar100")
+    archive = cifar_archive(tmp_path / "cifar100", prefix="cifar-100-binary/", names=("train.bin", "test.bin"))
+    (published / "cifar-100-binary.tar.gz").write_bytes(archive)
+    known(monkeypatch, "cifar100", {"cifar-100-binary.tar.gz": md5(published / "cifar-100-binary.tar.gz")})
+    monkeypatch.setattr(cifar100, "RECORDS", CIFAR100_RECORDS)
+    data = tmp_path / "data"
+    with serving(published) as mirror:
+        assert download.fetch("cifar100", data_dir=data, mirror=mirror) == data / "cifar-100-binary"
+    assert load_examples("cifar100", data_dir=data).labels.tolist() == content["train"][:, 1].tolist()
+    assert download.fetch("cifar100", data_dir=data, mirror="http://127.0.0.1:9") is None
+
+
+def test_svhn(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_svhn(tmp_path / "svhn")
+    known(monkeypatch, "svhn", {path.name: md5(path) for path in (tmp_path / "svhn").iterdir()})
+    data = tmp_path / "data"
+    with serving(tmp_path / "svhn") as mirror:
+        assert download.fetch("svhn", data_dir=data, mirror=mirror) == data / "svhn"
+    assert len(load_examples("svhn", data_dir=data)) == 30
+    (data / "svhn" / "test_32x32.mat").write_bytes(b"cut")
+    with serving(tmp_path / "svhn") as mirror:
+        assert download.fetch("svhn", data_dir=data, mirror=mirror) == data / "svhn"
+    assert download.fetch("svhn", data_dir=data, mirror="http://127.0.0.1:9") is None
 
 
 def test_a_second_fetch_needs_no_server(tmp_path: Path, published: Path) -> None:

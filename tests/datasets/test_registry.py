@@ -11,6 +11,7 @@ from landscape import names
 from landscape.datasets import registry
 from landscape.datasets.registry import data_place, dataset_info, has_separate_splits, load_examples
 from landscape.errors import InputError
+from landscape.models.normalize import NORMALIZATIONS
 from landscape.randomness import Stream, permutation
 
 
@@ -23,6 +24,8 @@ def test_table_has_the_public_names() -> None:
     [
         ("digits", (1, 8, 8), "linf", 0.15, 0.0375, False),
         ("cifar10", (3, 32, 32), "linf", 8 / 255, 2 / 255, True),
+        ("cifar100", (3, 32, 32), "linf", 8 / 255, 2 / 255, True),
+        ("svhn", (3, 32, 32), "linf", 8 / 255, 1 / 255, False),
         ("mnist", (1, 28, 28), "linf", 0.3, 0.075, False),
     ],
 )
@@ -30,10 +33,11 @@ def test_facts(
     name: str, image_shape: tuple[int, ...], norm: str, epsilon: float, step_size: float, natural: bool
 ) -> None:
     facts = dataset_info(name)
-    assert (facts.name, facts.num_classes, facts.image_shape, facts.norm) == (name, 10, image_shape, norm)
+    num_classes = 100 if name == "cifar100" else 10
+    assert (facts.name, facts.num_classes, facts.image_shape, facts.norm) == (name, num_classes, image_shape, norm)
     assert (facts.epsilon, facts.natural_images) == (epsilon, natural)
     assert facts.step_size == pytest.approx(step_size)
-    assert (facts.normalization is None) == (name != "cifar10")
+    assert facts.normalization == NORMALIZATIONS.get(name)
     assert has_separate_splits(name)
 
 
@@ -66,7 +70,9 @@ def test_too_many_or_too_few(count: int) -> None:
 
 
 def test_unknown_names() -> None:
-    with pytest.raises(InputError, match="one of digits, cifar10, mnist, arrays or the path of your own, got 'svhm'"):
+    with pytest.raises(
+        InputError, match="one of digits, cifar10, cifar100, svhn, mnist, arrays or the path of your own, got 'svhm'"
+    ):
         load_examples("svhm")
     with pytest.raises(InputError, match="the split is one of train, test, got 'val'"):
         load_examples("digits", split="val")

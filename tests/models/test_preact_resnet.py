@@ -6,8 +6,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from landscape.models.preact_resnet import PreActBlock, arguments_from_weights, preact_resnet18
-
-BATCHNORM = ("weight", "bias", "running_mean", "running_var", "num_batches_tracked")
+from tests.models.literal import BATCHNORM, activated, convolved, part, shaken
 
 
 def reference_names() -> list[str]:
@@ -48,29 +47,6 @@ def test_names_are_the_reference() -> None:
     assert found == reference_names()
 
 
-def activated(inputs: Tensor, state: dict[str, Tensor], name: str) -> Tensor:
-    """BatchNorm in eval mode and ReLU, channel by channel."""
-    planes = []
-    for channel in range(inputs.shape[1]):
-        scale = state[f"{name}.weight"][channel] / (state[f"{name}.running_var"][channel] + 1e-5).sqrt()
-        shift = state[f"{name}.bias"][channel] - state[f"{name}.running_mean"][channel] * scale
-        planes.append((inputs[:, channel] * scale + shift).clamp(min=0))
-    return torch.stack(planes, dim=1)
-
-
-def convolved(inputs: Tensor, weight: Tensor, stride: int) -> Tensor:
-    """A convolution as a literal sum over the positions of the kernel, with zeros around the picture."""
-    size = weight.shape[-1]
-    padded = functional.pad(inputs, [size // 2] * 4)
-    height, width = ((side - 1) // stride + 1 for side in inputs.shape[2:])
-    total = torch.zeros(len(inputs), len(weight), height, width, dtype=inputs.dtype)
-    for row in range(size):
-        for column in range(size):
-            patch = padded[:, :, row : row + stride * height : stride, column : column + stride * width : stride]
-            total += torch.einsum("bihw,oi->bohw", patch[:, :, :height, :width], weight[:, :, row, column])
-    return total
-
-
 def literal_block(inputs: Tensor, state: dict[str, Tensor], stride: int) -> Tensor:
     first = activated(inputs, state, "bn1")
     inner = activated(convolved(first, state["conv1.weight"], stride), state, "bn2")
@@ -78,16 +54,6 @@ def literal_block(inputs: Tensor, state: dict[str, Tensor], stride: int) -> Tens
     if "shortcut.0.weight" in state:
         return residual + convolved(first, state["shortcut.0.weight"], stride)  # of the activated tensor
     return residual + inputs  # the raw one
-
-
-def shaken(module: torch.nn.Module) -> torch.nn.Module:
-    """Weights and statistics that are nothing special, in float64 and eval mode."""
-    generator = torch.Generator().manual_seed(1)
-    for name, tensor in module.double().eval().state_dict().items():
-        if tensor.is_floating_point():
-            noise = torch.randn(tensor.shape, generator=generator, dtype=torch.float64)
-            tensor.copy_(noise.abs() + 0.5 if name.endswith("running_var") else 0.3 * noise)
-    return module
 
 
 BLOCKS = {"identity": (4, 4, 1), "more channels": (3, 5, 1), "smaller": (4, 4, 2), "both, odd size": (3, 6, 2)}
@@ -108,9 +74,7 @@ def test_network_equals_the_literal_one_with_the_published_pooling() -> None:
     features = convolved(inputs, state["conv1.weight"], 1)
     for stage, stride in ((1, 1), (2, 2), (3, 2), (4, 2)):
         for block, step in ((0, stride), (1, 1)):
-            place = f"layer{stage}.{block}."
-            own = {name.removeprefix(place): value for name, value in state.items() if name.startswith(place)}
-            features = literal_block(features, own, step)
+            features = literal_block(features, part(state, f"layer{stage}.{block}."), step)
     pooled = functional.avg_pool2d(activated(features, state, "bn"), 4).flatten(1)
     with torch.no_grad():
         torch.testing.assert_close(network(inputs), pooled @ state["linear.weight"].T + state["linear.bias"])

@@ -12,7 +12,14 @@ from torch import nn
 from landscape import names
 from landscape.errors import ModelError
 from landscape.models import registry
-from landscape.models.registry import arguments_for_weights, build_model, is_own, model_arguments, require_fit
+from landscape.models.registry import (
+    arguments_for_weights,
+    build_model,
+    is_own,
+    model_arguments,
+    require_fit,
+    with_given,
+)
 
 OWN = """
 import torch
@@ -57,12 +64,34 @@ def test_every_name_is_registered() -> None:
     assert tuple(registry._MODELS) == names.MODELS
 
 
-@pytest.mark.parametrize("name", names.MODELS)
+SMALL = {"wide_resnet": {"depth": 10, "widen_factor": 1}, "wide_resnet34_10": {}, "wide_resnet28_10": {}}
+
+
+@pytest.mark.parametrize("name", [name for name in names.MODELS if SMALL.get(name) != {}])
 def test_builds_for_the_data(name: str) -> None:
-    arguments = model_arguments(name, image_shape=(3, 16, 16), num_classes=4)
-    network = build_model(name, **arguments, width=2)
+    arguments = model_arguments(name, image_shape=(3, 32, 32), num_classes=4)
+    network = build_model(name, **with_given(name, arguments, SMALL.get(name, {"width": 2})))
     assert network.training
-    assert network(torch.rand(2, 3, 16, 16)).shape == (2, 4)
+    assert network(torch.rand(2, 3, 32, 32)).shape == (2, 4)
+
+
+@pytest.mark.parametrize("name", names.MODELS)
+def test_arguments_of_the_weights_build_the_same_network(name: str) -> None:
+    with torch.device("meta"):
+        network = build_model(name, **SMALL.get(name, {"width": 2}), num_classes=7)
+        again = build_model(
+            name, **arguments_for_weights(name, network.state_dict(), image_shape=None, num_classes=None)
+        )
+    assert {key: value.shape for key, value in network.state_dict().items()} == {
+        key: value.shape for key, value in again.state_dict().items()
+    }
+
+
+def test_given_arguments_win_and_must_be_known(own_module: str) -> None:
+    assert with_given("small_cnn", {"num_classes": 3}, {"width": 2}) == {"num_classes": 3, "width": 2}
+    assert with_given(f"{own_module}:anything", {}, {"depth": 2}) == {"depth": 2}
+    with pytest.raises(ModelError, match=r"^users_networks:Net does not take the argument 'depth'; correct its name"):
+        with_given(f"{own_module}:Net", {"num_classes": 3}, {"depth": 2})
 
 
 def test_arguments_of_the_data() -> None:
@@ -89,7 +118,7 @@ WRONG: dict[str, tuple[str, dict[str, Any], str]] = {
     "name": (
         "resnet50",
         {},
-        r"^the models are small_cnn, preact_resnet18 and package\.module:factory, got 'resnet50'\.$",
+        r"^the models are small_cnn, preact_resnet18, .* and package\.module:factory, got 'resnet50'\.$",
     ),
     "argument": (
         "small_cnn",
