@@ -7,6 +7,7 @@ import copy
 import os
 import platform
 from collections.abc import Iterator
+from operator import attrgetter
 from typing import Any
 
 import torch
@@ -42,15 +43,43 @@ def find_device(name: str = "auto") -> torch.device:
 
 @contextlib.contextmanager
 def arithmetic(precision: str, device: torch.device) -> Iterator[None]:
-    """Compute in a named precision within the block: `fp32` (TF32 off), `tf32`, or `bf16` (autocast)."""
-    before = torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32
-    allowed = precision == "tf32"
-    torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = allowed
+    """Compute in a named precision within the block, whatever the caller's switches say, and put them back after it.
+
+    `fp32` is IEEE single precision (TF32 off), `tf32` lets CUDA's products and convolutions use it, `bf16` is autocast.
+    """
+    wanted = {name: "tf32" if precision == "tf32" and "cu" in name else "ieee" for name in _switches()}
+    before = {name: _switch(name) for name in wanted}
     try:
-        with torch.autocast(device.type, dtype=torch.bfloat16, enabled=precision == "bf16"):
+        for name, value in wanted.items():
+            _set_switch(name, value)
+        # Autocast would keep its first bf16 copy of a weight for the whole block, whatever happens to the weight.
+        with torch.autocast(device.type, dtype=torch.bfloat16, enabled=precision == "bf16", cache_enabled=False):
             yield
     finally:
-        torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32 = before
+        for name, value in before.items():
+            _set_switch(name, value)
+
+
+def _switches() -> tuple[str, ...]:
+    """The switches of reduced precision of this torch: by operation since 2.9, by library before."""
+    if hasattr(torch.backends.cuda.matmul, "fp32_precision"):
+        return ("cuda.matmul", "cudnn.conv", "cudnn.rnn", "mkldnn.matmul", "mkldnn.conv", "mkldnn.rnn")
+    return ("cuda.matmul", "cudnn")
+
+
+def _switch(name: str) -> str:
+    place = attrgetter(name)(torch.backends)
+    if hasattr(torch.backends.cuda.matmul, "fp32_precision"):
+        return str(place.fp32_precision)
+    return "tf32" if place.allow_tf32 else "ieee"
+
+
+def _set_switch(name: str, value: str) -> None:
+    place = attrgetter(name)(torch.backends)
+    if hasattr(torch.backends.cuda.matmul, "fp32_precision"):
+        place.fp32_precision = value
+    else:
+        place.allow_tf32 = value == "tf32"
 
 
 def describe_machine(device: torch.device) -> dict[str, Any]:

@@ -27,7 +27,9 @@ class Stream(IntEnum):
     DIRECTION = 1  # a = index of the direction, b = position of the parameter
     SUBSET = 2  # choice of examples
     SHUFFLE = 3  # a = epoch
-    AUGMENTATION = 4  # a = example id, c = epoch
+    AUGMENTATION = 4  # a = example id, b = use, c = epoch
+    MIXUP = 5  # a = batch, b = use, c = epoch
+    WEIGHT_NOISE = 6  # a = batch, b = position of the parameter, c = epoch
 
 
 def raw_words(count: int, *, seed: int, stream: Stream, a: int = 0, b: int = 0, c: int = 0) -> npt.NDArray[np.uint64]:

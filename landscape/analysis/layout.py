@@ -1,4 +1,4 @@
-"""Figures of two columns of panels with one y range, a legend above and a caption below that never cover a curve."""
+"""Figures of two columns of panels, a legend above and a caption below that never cover a curve."""
 
 from __future__ import annotations
 
@@ -35,6 +35,7 @@ class Page:
         rows: rows of two panels.
         caption: text below the panels.
         title: text above the legend; None for no title.
+        share_y: whether all panels have one y range.
     """
 
     width: float = 10.0
@@ -42,6 +43,7 @@ class Page:
     rows: int = 1
     caption: str = ""
     title: str | None = None
+    share_y: bool = True
 
 
 @contextmanager
@@ -62,7 +64,7 @@ def compose(page: Page, draw: Callable[[Figure, Any], None]) -> Figure:
     with own_style():
         figure = Figure(figsize=(page.width, page.rows * page.panel_height), dpi=DPI)
         FigureCanvasAgg(figure)
-        draw(figure, figure.subplots(page.rows, 2, sharey=True, squeeze=False))
+        draw(figure, figure.subplots(page.rows, 2, sharey=page.share_y, squeeze=False))
         _arrange(figure, page)
     return figure
 
@@ -121,16 +123,19 @@ def _arrange(figure: Figure, page: Page) -> None:
 
 
 def _legend(figure: Figure, width: float) -> Legend | None:
-    """One legend for all panels, with as many columns as fit `width` inches; None if nothing carries a label."""
+    """One legend for all panels, in as few rows as fit `width` inches, read line by line; None if it would be empty."""
     handles: dict[str, Any] = {}
     for axes in figure.axes:
         for handle, label in zip(*axes.get_legend_handles_labels(), strict=True):
             handles.setdefault(label, handle)
-    names = [shortened(label) for label in handles]
-    for columns in range(len(names), 0, -1):
+    entries = [(handle, shortened(label)) for label, handle in handles.items()]
+    for rows in range(1, len(entries) + 1):
+        columns = -(-len(entries) // rows)
+        # Matplotlib fills a legend column by column, the first columns with one more.
+        ordered = [entry for column in range(columns) for entry in entries[column::columns]]
         legend = figure.legend(
-            list(handles.values()),
-            names,
+            [handle for handle, _ in ordered],
+            [name for _, name in ordered],
             loc="upper center",
             ncols=columns,
             handlelength=3.2,

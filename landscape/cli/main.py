@@ -19,11 +19,14 @@ COMMANDS = {
     "train": ("landscape.cli.train", "Train a model and write a run folder."),
     "plot-1d": ("landscape.cli.plot_1d", "Loss curves along random directions (Algorithm 1 of the AWP paper)."),
     "plot": ("landscape.cli.plot", "Redraw a figure from surface files, without the model."),
+    "history": ("landscape.cli.history", "Learning curves of training runs, with the gap."),
     "cache": ("landscape.cli.cache", "List, show, merge and clear stored surfaces."),
     "data": ("landscape.cli.data", "Fetch data sets and say where they lie."),
 }
 
 INTERRUPTED = 130
+
+OUT_OF_MEMORY = "Error: not enough memory; use fewer --examples or a smaller --batch-size."
 
 
 class LazyGroup(click.Group):
@@ -51,7 +54,9 @@ class LazyGroup(click.Group):
 def group(context: click.Context, verbose: int, quiet: bool) -> None:
     """Draw and measure the weight loss landscape of adversarially trained networks."""
     level = logging.ERROR if quiet else {0: logging.WARNING, 1: logging.INFO}.get(verbose, logging.DEBUG)
-    logging.basicConfig(level=level, format="%(levelname)s: %(message)s", stream=sys.stderr)
+    # Other libraries speak up only when something is wrong, however much is asked of this one.
+    logging.basicConfig(level=max(level, logging.WARNING), format="%(levelname)s: %(message)s", stream=sys.stderr)
+    logging.getLogger("landscape").setLevel(level)
     context.obj = {"quiet": quiet, "verbose": verbose}
 
 
@@ -75,7 +80,11 @@ def main(arguments: list[str] | None = None) -> None:
         _silence_stdout()
         sys.exit(1)
     except MemoryError:
-        _fail("Error: not enough memory; use fewer --examples or a smaller --batch-size.", 1)
+        _fail(OUT_OF_MEMORY, 1)
+    except RuntimeError as error:
+        if type(error).__name__ != "OutOfMemoryError":  # torch's, by name: torch may not be imported for this
+            raise
+        _fail(OUT_OF_MEMORY, 1)
     else:
         sys.exit(code if isinstance(code, int) else 0)
 

@@ -46,7 +46,8 @@ class Line(click.ParamType):
         parts = str(value).split(":")
         try:
             start, stop, num = Fraction(parts[0]), Fraction(parts[1]), int(parts[2])
-        except (ValueError, ZeroDivisionError, IndexError):
+            float(start), float(stop)
+        except (ValueError, ZeroDivisionError, IndexError, OverflowError):
             self.fail(f"{value!r} is not FROM:TO:NUM such as -1:1:21.", param, ctx)
         if len(parts) != 3 or num < 2 or start >= stop:
             self.fail(f"{value!r} needs FROM below TO and NUM of at least 2, such as -1:1:21.", param, ctx)
@@ -102,6 +103,32 @@ class Part(click.ParamType):
         if not 1 <= number <= count:
             self.fail(f"{value!r} needs I from 1 to N.", param, ctx)
         return number, count
+
+
+class Arguments(click.ParamType):
+    """Values by name, written `width=16` or `depth=28,widen_factor=10`."""
+
+    name = "name=value"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> dict[str, Any]:
+        if isinstance(value, dict):
+            return value
+        arguments: dict[str, Any] = {}
+        for part in str(value).split(","):
+            name, equals, text = (piece.strip() for piece in part.partition("="))
+            if not (name.isidentifier() and equals and text) or name in arguments:
+                self.fail(f"{value!r} is not NAME=VALUE,.. such as width=16.", param, ctx)
+            arguments[name] = _plain(text)
+        return arguments
+
+
+def _plain(text: str) -> int | float | str:
+    for kind in (int, float):
+        try:
+            return kind(text)
+        except ValueError:
+            continue
+    return text
 
 
 def combined(*options: Callable[[Function], Function]) -> Callable[[Function], Function]:

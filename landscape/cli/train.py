@@ -8,65 +8,49 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from landscape import names
-from landscape.cli import options
-from landscape.errors import Interrupted
+from landscape.cli.training_options import SectionCommand, setting_options
+from landscape.errors import InputError, Interrupted
 
 if TYPE_CHECKING:
     from landscape.training.config import Settings, TrainConfig
 
-METHODS = ", ".join(names.METHODS)
 
-
-@click.command("train")
-@click.option("--method", help=f"One of {METHODS}.  [default: at]")
-@click.option("--dataset", help=f"One of {', '.join(names.DATASETS)}, or the path of your own.  [default: digits]")
-@click.option("--model", help=f"One of {', '.join(names.MODELS)}, or package.module:factory.  [default: by data set]")
-@click.option("--epochs", type=int, help="Length of the run.  [default: digits 100, cifar10 200]")
-@click.option("--lr", type=options.Number(), help="Largest learning rate.  [default: 0.1]")
-@click.option("--batch-size", type=int, help="Examples in an update.  [default: 128]")
-@click.option("--gamma", type=options.Number(), help="Size of the weight perturbation.  [default: 0.01, digits 0.02]")
-@click.option("--awp-warmup", type=int, help="First epochs without weight perturbation.  [default: 0]")
-@click.option("--norm", help=f"Norm of the attack: {' or '.join(names.THREAT_NORMS)}.  [default: the data set's]")
-@click.option(
-    "--epsilon", type=options.Number(inclusive=True), help="Size of the attack, 8/255.  [default: the data set's]"
-)
-@click.option("--step-size", type=options.Number(), help="Step of the attack, 2/255.  [default: the data set's]")
-@click.option("--attack-steps", type=int, help="Steps of the attack in training.  [default: 10]")
-@click.option("--schedule", help="Learning rate over time: piecewise or constant.  [default: piecewise]")
-@click.option("--weight-decay", type=options.Number(inclusive=True), help="Of all parameters.  [default: 5e-4]")
-@click.option("--seed", type=int, help="Seed of everything.  [default: 0]")
-@click.option("--eval-every", type=int, help="Epochs from one evaluation to the next.  [default: 1]")
-@click.option("--eval-attack", help="Attack of the history: pgd-K, fgsm, fgsm-rs or none.  [default: pgd-10]")
-@click.option("--checkpoint-every", type=int, help="Epochs from one kept checkpoint to the next.  [default: 10]")
-@click.option("--data-dir", type=click.Path(), help="Folder of the data.  [default: $LANDSCAPE_DATA]")
-@click.option("--device", help="auto, cpu, cuda or cuda:N.  [default: auto]")
+@click.command("train", cls=SectionCommand)
+@click.option("--preset", help="Published settings by name, such as awp/cifar10-linf; options win.")
+@click.option("--list-presets", is_flag=True, help="Name the presets; with --preset its numbers and their sources.")
 @click.option("--config", "config_file", type=click.Path(), help="Settings from a run's config.json; options win.")
 @click.option("--out", type=click.Path(), help="Run folder.  [default: checkpoints/<dataset>-<method>]")
 @click.option("--overwrite", is_flag=True, help="Remove the run that the folder holds and begin anew.")
 @click.option("--json", "as_json", is_flag=True, help="Print the final numbers as JSON.")
+@setting_options
 @click.pass_obj
 def command(
     context: dict[str, Any] | None,
     /,
+    preset: str | None,
+    list_presets: bool,
     config_file: str | None,
     out: str | None,
     overwrite: bool,
     as_json: bool,
     **given: Any,
 ) -> None:
-    """Train a model: natural, at (adversarial training) or at-awp (with adversarial weight perturbation).
+    """Train a model: an objective, natural, at, trades, mart or rst, perhaps with a weight perturbation as in at-awp.
 
     The same command goes on with a run that was stopped, exactly where it was. The run folder gets config.json,
-    history.csv, last.pt, best.pt (highest robust accuracy on test examples) and epoch-NNN.pt.
+    history.csv, last.pt, best.pt (highest robust accuracy on validation examples, or else on test examples) and
+    epoch-NNN.pt.
     """
+    if list_presets:
+        click.echo(_presets(preset, given["method"]))
+        return
     from landscape.cli.epochs import epoch_display
     from landscape.cli.stopping import stop_requests
     from landscape.training.fit import train
     from landscape.training.plan import settings_for
     from landscape.training.runs import is_finished
 
-    config = _config(config_file, given)
+    config = _config(preset, config_file, given)
     settings = settings_for(config, model=None, examples=None)
     folder = Path(out) if out else Path("checkpoints") / f"{settings.dataset}-{settings.method}"
     finished_before = not overwrite and is_finished(folder)
@@ -90,12 +74,32 @@ def command(
     _report(folder, settings, finished_before=finished_before, as_json=as_json)
 
 
-def _config(config_file: str | None, given: dict[str, Any]) -> TrainConfig:
+def _config(preset: str | None, config_file: str | None, given: dict[str, Any]) -> TrainConfig:
     from landscape.training.config import TrainConfig
+    from landscape.training.presets import find_preset
     from landscape.training.runs import load_config
 
-    base = load_config(config_file).to_dict() if config_file else {}
+    if preset and config_file:
+        raise InputError("--preset and --config both give all settings; name one of them.")
+    base = find_preset(preset).settings(given["method"]) if preset else {}
+    base = load_config(config_file).to_dict() if config_file else base
     return TrainConfig.from_dict(base | {name: value for name, value in given.items() if value is not None})
+
+
+def _presets(name: str | None, method: str | None) -> str:
+    """All presets, a line for each; of one that is named every setting, its value and where it stands."""
+    from landscape.cli.report import aligned
+    from landscape.training.presets import PRESETS, find_preset, written
+
+    if name is None:
+        lines = [["preset", "methods", "what"]]
+        lines += [[preset.name, ", ".join(preset.methods), preset.title] for preset in PRESETS.values()]
+        hint = "With --preset NAME this lists its numbers and where each stands."
+        return f"{aligned(lines)}\n\n{hint}"
+    preset = find_preset(name)
+    lines = [["setting", "value", "source"]]
+    lines += [[entry.setting, written(entry), entry.source] for entry in preset.entries_for(method)]
+    return f"{preset.name}: {preset.title}\n\n{aligned(lines)}"
 
 
 def _report(folder: Path, settings: Settings, *, finished_before: bool, as_json: bool) -> None:

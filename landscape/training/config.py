@@ -3,33 +3,27 @@
 from __future__ import annotations
 
 import dataclasses
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from landscape import names
 from landscape.attacks.suite import parse_attack
 from landscape.attacks.threat import ThreatModel
 from landscape.errors import InputError
 from landscape.models.normalize import NORMALIZATIONS, Normalization, parse_normalization
-from landscape.training.augmentation import AUGMENTATIONS
-from landscape.training.presets import OTHERWISE, PRESETS
-from landscape.training.schedules import SCHEDULES
+from landscape.training.checks import require_allowed
+from landscape.training.defaults import (
+    DEFAULTS,
+    HAVE_L2_THREAT,
+    L2_THREAT,
+    ONE_DROP,
+    OTHERWISE,
+    SMALLER_GAMMA,
+    WEIGHT_DECAY,
+)
 
 if TYPE_CHECKING:
     from landscape.datasets.source import DatasetInfo
-
-_WHOLE = {
-    "epochs": 1, "batch_size": 1, "awp_warmup": 0, "attack_steps": 1, "seed": 0,
-    "eval_every": 1, "eval_examples": 1, "checkpoint_every": 1,
-}  # fmt: skip
-_NUMBERS_ABOVE_ZERO = ("lr", "gamma", "step_size")
-_NUMBERS = ("epsilon", "weight_decay", *_NUMBERS_ABOVE_ZERO)
-_TEXTS = (
-    "method", "dataset", "model", "norm", "schedule", "augmentation", "normalization",
-    "eval_attack", "data_dir", "device",
-)  # fmt: skip
 
 PLACE = ("data_dir", "device", "checkpoint_every")
 """Settings that say where and how a run is computed and kept, but determine no number; they may change on resuming."""
@@ -43,19 +37,55 @@ class TrainConfig:
         method: objective, then weight perturbation: one of `names.METHODS`.
         dataset: as in `load_examples`; where examples are given to `train`, theirs.
         model: a model of this package or `package.module:factory`.
+        model_arguments: arguments of the model by name, such as {"width": 16}, beside those that follow from the data.
+        validation: training examples that are kept apart to choose the best epoch, by the rule of `validation_split`.
+        train_examples: training examples that are used, equally many of each class, by the rule of `balanced_subset`.
         epochs: length of the run, at least 1.
         lr: largest learning rate, above 0.
         batch_size: examples in an update, at least 1; the last batch of an epoch may be smaller.
         gamma: relative size ||v_l|| / ||w_l|| of the weight perturbation, above 0; only for methods that have one.
-        awp_warmup: epochs at the beginning without weight perturbation, at least 0.
+        awp_warmup: epochs at the beginning without weight perturbation, at least 0; by default 5 on SVHN in
+            L-inf, else 0.
+        awp_steps: K2, steps of AWP in each alternation, at least 1.
+        awp_alternations: A, how often AWP makes examples anew at the weights that it has reached, at least 1.
+        awp_norm: whether AWP's size holds for each "layer" or is "global".
+        awp_size: "l2" or "l1", how ||v|| and ||w|| are measured, by any weight perturbation.
+        lsc_range: AWP only sees examples whose cross-entropy on x' lies in this range, as 0:1.5; None for all.
+        c_min: RWP only sees examples whose loss is below, in nats, above 0; by default 4 on CIFAR-100, else 1.7.
+        rwp_steps: K2 of RWP, at least 1.
+        rwp_accumulation: "reference" sums raw gradients, "paper" adds them to the scaled v.
+        rwp_mask: "strict" (below c_min) or "closed" (at most c_min).
+        rwp_mask_loss: which loss c_min is for, "ce" on x' or the "objective"'s.
+        beta_trades: weight of the divergence in TRADES, at least 0.
+        mart_lambda: weight of the divergence in MART, at least 0.
+        attack_mode: the model's mode while examples are made, "train" or "eval"; by default train for at, else eval.
+        drop_below: examples whose cross-entropy on x' is below do not count, in nats; None for all count.
+        rst_base: the objective of rst, "trades" or "mart".
+        labelled: rst hides the labels of all training examples but this many.
+        unlabelled: file (.npz) with examples without labels, for rst.
+        unlabelled_weight: how much an example with a pseudo-label counts in rst, at least 0.
+        start_from: checkpoint whose weights the run begins with; the last layer is new if its classes differ.
         norm: "linf" or "l2", the threat model's norm.
         epsilon: the threat model's radius, in units of inputs in [0, 1].
         step_size: step of the attack, in the same units.
         attack_steps: gradient steps of the attack in training, at least 1.
-        schedule: one of `schedules.SCHEDULES`.
-        weight_decay: of all parameters, at least 0.
-        augmentation: "crop-flip" or "none"; by default the first for natural images.
+        epsilon_ramp: epochs over which epsilon and step_size grow linearly from 0 to their values; 0 for none.
+        schedule: one of `names.SCHEDULES`; what each does stands in `schedules.py`.
+        lr_drop_epoch: when the schedule onedrop falls; 100 by default.
+        lr_one_drop: the rate that it falls to; 0.01 by default.
+        weight_decay: of all parameters, at least 0; 5e-4 by default, and 0 with l2.
+        l1: coefficient of the sum of absolute values of weights with more than one dimension, added to the loss at
+            w + v and not to the loss that v raises; None for none.
+        l2: decay of weights with more than one dimension, and of no others; takes the place of weight_decay.
+        nesterov: Nesterov's momentum.
+        augmentation: one of `names.AUGMENTATIONS`; crop-flip (reflected borders) by default for natural images.
+        cutout: side of a black square inside each training image, in pixels; None for none.
+        mixup: parameter of the Beta distribution of mixup's weight; None for none.
         normalization: of the inputs inside the model, as `parse_normalization` reads it; by default the data set's.
+        precision: fp32 (TF32 off), tf32, or bf16 (autocast; weights, their updates and perturbations stay in fp32).
+        compile: whether torch.compile compiles the model.
+        accumulate: equal parts in which a batch passes through the model, for large models; at least 1. BatchNorm sees
+            each part alone: its statistics are those of the parts, and move that many times as often.
         seed: of initial weights, order, augmentation and random starts.
         eval_every: epochs from one evaluation to the next; the last epoch is always evaluated.
         eval_attack: attack of the history, as `parse_attack` reads it.
@@ -71,19 +101,52 @@ class TrainConfig:
     method: str = "at"
     dataset: str = "digits"
     model: str | None = None
+    model_arguments: dict[str, Any] | None = None
+    validation: int | None = None
+    train_examples: int | None = None
     epochs: int | None = None
     lr: float | None = None
     batch_size: int = 128
     gamma: float | None = None
-    awp_warmup: int = 0
+    awp_warmup: int | None = None
+    awp_steps: int = 1
+    awp_alternations: int = 1
+    awp_norm: str = "layer"
+    awp_size: str = "l2"
+    lsc_range: str | None = None
+    c_min: float | None = None
+    rwp_steps: int = 10
+    rwp_accumulation: str = "reference"
+    rwp_mask: str = "strict"
+    rwp_mask_loss: str = "ce"
+    beta_trades: float = 6.0
+    mart_lambda: float = 5.0
+    attack_mode: str | None = None
+    drop_below: float | None = None
+    rst_base: str = "trades"
+    labelled: int | None = None
+    unlabelled: str | None = None
+    unlabelled_weight: float = 1.0
+    start_from: str | None = None
     norm: str | None = None
     epsilon: float | None = None
     step_size: float | None = None
     attack_steps: int = 10
+    epsilon_ramp: int = 0
     schedule: str = "piecewise"
-    weight_decay: float = 5e-4
+    lr_drop_epoch: int | None = None
+    lr_one_drop: float | None = None
+    weight_decay: float | None = None
+    l1: float | None = None
+    l2: float | None = None
+    nesterov: bool = False
     augmentation: str | None = None
+    cutout: int | None = None
+    mixup: float | None = None
     normalization: str | None = None
+    precision: str = "fp32"
+    compile: bool = False
+    accumulate: int = 1
     seed: int = 0
     eval_every: int = 1
     eval_attack: str = "pgd-10"
@@ -93,23 +156,8 @@ class TrainConfig:
     device: str = "auto"
 
     def __post_init__(self) -> None:
-        _check_types(self)
-        _check_ranges(self)
-        _require_choice("method", self.method, names.METHODS)
-        _require_choice("schedule", self.schedule, tuple(SCHEDULES))
-        if self.augmentation is not None:
-            _require_choice("augmentation", self.augmentation, tuple(AUGMENTATIONS))
+        require_allowed(self)
         parse_normalization(self.normalization)
-        if self.norm is not None:
-            _require_choice("norm", self.norm, names.THREAT_NORMS)
-        if self.model is not None and ":" not in self.model:
-            _require_choice("model", self.model, (*names.MODELS, "package.module:factory"))
-        if not self.perturbs and (self.gamma is not None or self.awp_warmup):
-            raise InputError(
-                f"the method {self.method} has no weight perturbation; leave out gamma and awp_warmup or use at-awp."
-            )
-        if self.awp_warmup and self.epochs is not None and self.awp_warmup > self.epochs:
-            raise InputError(f"awp_warmup is at most the number of epochs, got {self.awp_warmup} of {self.epochs}.")
 
     @property
     def objective(self) -> str:
@@ -117,9 +165,14 @@ class TrainConfig:
         return self.method.partition("-")[0]
 
     @property
+    def perturbation(self) -> str:
+        """The name of the method's weight perturbation, or "none"."""
+        return self.method.partition("-")[2] or "none"
+
+    @property
     def perturbs(self) -> bool:
         """Whether the method has a weight perturbation."""
-        return "-" in self.method
+        return self.perturbation != "none"
 
     @classmethod
     def from_dict(cls, settings: Mapping[str, Any]) -> TrainConfig:
@@ -145,9 +198,11 @@ class Settings(TrainConfig):
     model: str
     epochs: int
     lr: float
+    awp_warmup: int
     norm: str
     epsilon: float
     step_size: float
+    weight_decay: float
     augmentation: str
     normalization: str
 
@@ -172,19 +227,24 @@ def effective(config: TrainConfig, info: DatasetInfo | None = None) -> Settings:
         InputError: the data set has no threat model of its own and none was asked for, or the attack has no such name.
     """
     chosen = config.to_dict()
-    defaults: dict[str, Any] = dataclasses.asdict(PRESETS.get(config.dataset, OTHERWISE))
-    defaults |= {"augmentation": "none", "normalization": "none"}
+    defaults: dict[str, Any] = {
+        "augmentation": "crop-flip" if info is not None and info.natural_images else "none",
+        "normalization": "none" if info is None else _written_normalization(info.normalization),
+        "weight_decay": WEIGHT_DECAY if config.l2 is None else 0.0,
+        **DEFAULTS.get(config.dataset, OTHERWISE).others(),
+    }
+    if config.schedule == "onedrop":
+        defaults |= ONE_DROP
+    defaults["gamma"] *= SMALLER_GAMMA.get(config.objective, 1.0)
     if not config.perturbs:
-        del defaults["gamma"]
-    if info is not None:
-        defaults |= {"augmentation": "crop-flip" if info.natural_images else "none"}
-        defaults |= {"normalization": _written_normalization(info.normalization)}
-    # A radius of the data set belongs to its own norm only, and a step size to its own radius.
-    if info is not None and config.norm in (None, info.norm):
-        defaults |= {"norm": info.norm, "epsilon": info.epsilon}
-        if config.epsilon in (None, info.epsilon):
-            defaults["step_size"] = info.step_size
+        defaults |= {"gamma": None, "awp_warmup": 0}
+    if config.perturbation != "rwp":
+        del defaults["c_min"]
+    defaults |= _threat(config, info)
     chosen |= {name: value for name, value in defaults.items() if chosen[name] is None}
+    if config.awp_warmup is None:
+        # The warm-up of the reference belongs to L-inf, and a default must not be longer than the run.
+        chosen["awp_warmup"] = min(chosen["awp_warmup"], chosen["epochs"]) if chosen["norm"] == "linf" else 0
     if chosen["norm"] is None or chosen["epsilon"] is None:
         raise InputError(
             f"{config.dataset} has no threat model of its own for these settings; give --norm and --epsilon."
@@ -196,39 +256,21 @@ def effective(config: TrainConfig, info: DatasetInfo | None = None) -> Settings:
     return Settings(**chosen)
 
 
+def _threat(config: TrainConfig, info: DatasetInfo | None) -> dict[str, Any]:
+    """The threat model of the data set, as far as it belongs to what is asked for."""
+    threat: dict[str, Any] = {}
+    if info is not None and config.norm in (None, info.norm):
+        threat = {"norm": info.norm, "epsilon": info.epsilon, "step_size": info.step_size}
+    elif config.norm == L2_THREAT["norm"] and config.dataset in HAVE_L2_THREAT:
+        threat = dict(L2_THREAT)
+    # A step size belongs to its own radius.
+    if threat and config.epsilon not in (None, threat["epsilon"]):
+        del threat["step_size"]
+    return threat
+
+
 def _written_normalization(normalization: Normalization | None) -> str:
     for name, known in NORMALIZATIONS.items():
         if known == normalization:
             return name
     return "/".join(",".join(map(repr, numbers)) for numbers in normalization or ())
-
-
-def _check_types(config: TrainConfig) -> None:
-    for name, value in config.to_dict().items():
-        kind: tuple[type, ...] = (str,) if name in _TEXTS else (int,) if name in _WHOLE else (int, float)
-        may_be_none = getattr(TrainConfig, name) is None
-        if (value is None and may_be_none) or (isinstance(value, kind) and not isinstance(value, bool)):
-            continue
-        words = {str: "a text", int: "a whole number", float: "a number"}[kind[-1]]
-        raise InputError(f"{name} of a training run is {words}, got {value!r}.")
-
-
-def _check_ranges(config: TrainConfig) -> None:
-    for name, minimum in _WHOLE.items():
-        value = getattr(config, name)
-        if value is not None and value < minimum:
-            raise InputError(f"{name} of a training run is at least {minimum}, got {value}.")
-    if config.seed >= 2**64:
-        raise InputError(f"seed of a training run is below 2**64, got {config.seed}.")
-    for name in _NUMBERS:
-        value = getattr(config, name)
-        above = name in _NUMBERS_ABOVE_ZERO
-        if value is not None and not (math.isfinite(value) and (value > 0 if above else value >= 0)):
-            raise InputError(
-                f"{name} of a training run is a finite number {'above' if above else 'of at least'} 0, got {value}."
-            )
-
-
-def _require_choice(name: str, value: str, choices: tuple[str, ...]) -> None:
-    if value not in choices:
-        raise InputError(f"{name} of a training run is one of {', '.join(choices)}, got {value!r}.")

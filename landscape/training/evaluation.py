@@ -24,11 +24,11 @@ SEED = 0
 
 @dataclass(frozen=True, kw_only=True)
 class Evaluation:
-    """The same attack on un-augmented training and test examples.
+    """The same attack on un-augmented training and test examples, and on validation examples if there are any.
 
     Attributes:
         attack: makes the adversarial examples.
-        splits: "train" and "test" examples, on the model's device.
+        splits: "train", "test" and perhaps "validation" examples, on the model's device.
         starts: random starts for each, on the same device.
         batch_size: examples in one batch.
     """
@@ -40,10 +40,18 @@ class Evaluation:
 
     @classmethod
     def prepare(
-        cls, attack: Attack, train: Examples, test: Examples, *, num_examples: int | None, batch_size: int
+        cls,
+        attack: Attack,
+        train: Examples,
+        test: Examples,
+        *,
+        validation: Examples | None = None,
+        num_examples: int | None,
+        batch_size: int,
     ) -> Evaluation:
         """Choose the examples, at most `num_examples` of each split (None: all), and draw their random starts."""
-        splits = {"train": _subset(train, num_examples), "test": _subset(test, num_examples)}
+        whole = {"train": train, "test": test} | ({} if validation is None else {"validation": validation})
+        splits = {name: _subset(examples, num_examples) for name, examples in whole.items()}
         return cls(
             attack=attack,
             splits=splits,
@@ -52,7 +60,7 @@ class Evaluation:
         )
 
     def __call__(self, model: nn.Module) -> dict[str, float]:
-        """{train,test}_{natural,robust}_{loss,accuracy} and robust_gap = train minus test robust accuracy.
+        """{train,test,validation}_{natural,robust}_{loss,accuracy}, and robust_gap = train minus test robust accuracy.
 
         Losses are mean cross-entropies in nats, accuracies lie in [0, 1]. The model is copied, never changed.
         """
@@ -70,6 +78,11 @@ class Evaluation:
             numbers |= _means(name, measured)
         numbers["robust_gap"] = numbers["train_robust_accuracy"] - numbers["test_robust_accuracy"]
         return numbers
+
+
+def selecting(numbers: Mapping[str, float | int | None]) -> float:
+    """The number by which the best epoch is chosen: robust accuracy on validation examples, else on test examples."""
+    return numbers.get("validation_robust_accuracy", numbers["test_robust_accuracy"]) or 0.0
 
 
 def _means(split: str, measured: Measurement) -> dict[str, float]:

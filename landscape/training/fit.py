@@ -7,6 +7,7 @@ import copy
 import logging
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +19,7 @@ from landscape.training.evaluation import Evaluation
 from landscape.training.plan import FINAL_ATTACK, Plan, make_plan, require_same_origin, settings_for
 from landscape.training.publish import publish, save, weights_in
 from landscape.training.runs import RunFolder, load_state, require_same_settings, save_config, save_state
+from landscape.training.teacher import with_pseudo_labels
 from landscape.training.trainer import Trainer
 
 if TYPE_CHECKING:
@@ -81,9 +83,11 @@ def train(
         if (state := load_state(folder)) is not None and state["finished"]:
             logger.info("the run in %s is finished", folder.path)
             return folder.last
-    with _own_random_numbers(settings.seed, device), arithmetic("fp32", device):
+    with _own_random_numbers(settings.seed, device), arithmetic(settings.precision, device):
         plan = make_plan(settings, device, model=model, examples=examples)
         with folder.writing():
+            teach = partial(train, overwrite=overwrite, should_stop=should_stop)
+            plan = with_pseudo_labels(plan, folder.path, model=model, train=teach)
             return _run(plan, folder, device, overwrite, should_stop, on_batch, on_epoch)
 
 
@@ -109,7 +113,7 @@ def _run(
         save_state(folder, _stored(trainer, plan))
         publish(folder, plan, progress)
         on_epoch(progress.rows[-1])
-    _finish(trainer, plan, folder, should_stop)
+    _finish(trainer, plan, folder, device, should_stop)
     return folder.last
 
 
@@ -121,7 +125,8 @@ def _open(plan: Plan, folder: RunFolder, device: torch.device, overwrite: bool) 
     # Asked again, now that no other process can write here.
     require_same_settings(folder, plan.settings)
     state = load_state(folder)
-    trainer = Trainer(plan.model, plan.train, plan.settings, device)
+    unlabelled = None if plan.unlabelled is None else plan.unlabelled.examples
+    trainer = Trainer(plan.model, plan.train, plan.settings, device, unlabelled=unlabelled)
     if state is not None:
         require_same_origin(plan, state["origin"], folder.path)
         trainer.restore(state)
@@ -139,7 +144,7 @@ def _close_epoch(trainer: Trainer, evaluation: Evaluation, settings: Settings) -
     trainer.close_epoch(measured, time.perf_counter() - began)
 
 
-def _finish(trainer: Trainer, plan: Plan, folder: RunFolder, should_stop: Stopper) -> None:
+def _finish(trainer: Trainer, plan: Plan, folder: RunFolder, device: torch.device, should_stop: Stopper) -> None:
     """Measure last and best on all examples, and say in the state that nothing is left to do."""
     progress = trainer.progress
     evaluation = plan.evaluation(FINAL_ATTACK, None)
@@ -151,7 +156,9 @@ def _finish(trainer: Trainer, plan: Plan, folder: RunFolder, should_stop: Stoppe
         path = folder.last if selection == "last" else folder.best
         model = plan.model if epoch == progress.epoch else _at_weights_of(path, plan)
         if epoch not in measured:
-            measured[epoch] = {"attack": FINAL_ATTACK, "examples": "all", **evaluation(model)}
+            # The numbers that runs are compared by have one precision, whatever the runs were trained in.
+            with arithmetic("fp32", device):
+                measured[epoch] = {"attack": FINAL_ATTACK, "examples": "all", **evaluation(model)}
         save(path, plan, model, progress.rows[epoch - 1], selection=selection, metrics=measured[epoch])
     progress.finished = True
     save_state(folder, _stored(trainer, plan))

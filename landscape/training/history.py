@@ -19,10 +19,18 @@ MEASURED = tuple(
     for quantity in ("loss", "accuracy")
 )
 
-COLUMNS = ("epoch", "lr", "train_loss", "perturbation_ratio", *MEASURED, "robust_gap", "seconds")
+INNER = ("perturbation_ratio", "inner_steps", "share_pulling", "share_removed")
+
+COLUMNS = ("epoch", "lr", "train_loss", *INNER, *MEASURED, "robust_gap", "seconds")
 """`epoch` counts finished epochs, from 1, and `lr` is the rate of its last batch. `train_loss` is the epoch's mean of
 the loss that updates descend: in training mode, at w + v, on augmented examples. `perturbation_ratio` is the mean over
-batches of ||v|| / ||w|| of the tensors that move. Measured columns hold nothing in epochs without an evaluation."""
+batches of ||v|| / ||w|| of the tensors that move; `inner_steps` and `share_pulling` are the means of the gradients with
+respect to v and of the share of examples that pulled on it at first: those below c_min, or in the LSC range.
+`share_removed` is the share of the examples that `drop_below` has left out. Measured columns hold nothing in epochs
+without an evaluation."""
+
+VALIDATION = tuple(name.replace("test", "validation") for name in MEASURED if name.startswith("test"))
+"""More measured columns, at the end, of runs that keep validation examples apart."""
 
 
 def write_history(path: Path, rows: Sequence[Row]) -> None:
@@ -31,10 +39,11 @@ def write_history(path: Path, rows: Sequence[Row]) -> None:
     Numbers are written in full, so that reading gives back the same floats.
     """
     text = io.StringIO()
-    writer = csv.DictWriter(text, COLUMNS, lineterminator="\n")
+    columns = (*COLUMNS, *VALIDATION) if any(VALIDATION[0] in row for row in rows) else COLUMNS
+    writer = csv.DictWriter(text, columns, lineterminator="\n")
     writer.writeheader()
     for row in rows:
-        writer.writerow({name: "" if row.get(name) is None else repr(row[name]) for name in COLUMNS})
+        writer.writerow({name: "" if row.get(name) is None else repr(row[name]) for name in columns})
     files.write_text(path, text.getvalue())
 
 
@@ -47,7 +56,10 @@ def read_history(path: Path) -> list[Row]:
     try:
         with open(path, encoding="utf-8", newline="") as stream:
             rows = list(csv.DictReader(stream))
-        return [{name: _number(name, row[name]) for name in COLUMNS} for row in rows]
+        columns = (*COLUMNS, *VALIDATION) if rows and VALIDATION[0] in rows[0] else COLUMNS
+        # Histories of the first version lack some columns about the perturbation.
+        lacking = dict.fromkeys(INNER[1:], "")
+        return [{name: _number(name, (lacking | row)[name]) for name in columns} for row in rows]
     except (OSError, KeyError, ValueError, TypeError) as error:
         raise TrainingError(f"{path} is not a readable history of a training run; name the folder of a run.") from error
 

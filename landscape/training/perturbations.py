@@ -1,37 +1,87 @@
-"""What happens to the weights before the gradient of an update is taken; the `-awp` of a method's name."""
+"""What happens to the weights before the gradient of an update is taken; the second part of a method's name."""
 
 from __future__ import annotations
 
 import contextlib
-import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 import torch
-from torch.func import functional_call
 
 from landscape.errors import InputError
+from landscape.training.weight_steps import MovedWeights
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
-    from landscape.protocols import Forward
+    from landscape.training.objectives import Losses
 
-    LossOf = Callable[[Forward], Tensor]
-    """The training loss on a prepared batch, a scalar, as a function of the model."""
+
+Select = Callable[["Losses"], "Tensor"]
+"""Which examples of a batch count, (B,) bool."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Pull:
+    """How a batch pulls on the weights.
+
+    Attributes:
+        gradients: of the sum over the selected examples divided by the number of all, one for each tensor that moves;
+            None where no example was selected, and no gradient was computed.
+        share: of the examples that were selected, a scalar.
+    """
+
+    gradients: Sequence[Tensor] | None
+    share: Tensor
+
+
+class InnerProblem(Protocol):
+    """What a perturbation may ask about the batch."""
+
+    def pull(self, weights: MovedWeights, select: Select | None = None) -> Pull:
+        """The gradient of the training loss on the present examples x', at the present weights of the live model.
+
+        Args:
+            weights: with respect to which tensors.
+            select: which examples count; None for all.
+        """
+        ...
+
+    def craft_again(self) -> None:
+        """Make x' anew, from the next random start, at the present weights of the live model."""
+        ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class Perturbed:
+    """What a perturbation did; scalars on the model's device, so that no step waits for them.
+
+    Attributes:
+        ratio: ||v|| / ||w|| over the tensors that may move.
+        inner_steps: gradients with respect to v.
+        share: of the examples, how many pulled on v in the first inner step.
+    """
+
+    ratio: Tensor
+    inner_steps: Tensor
+    share: Tensor
 
 
 class Perturbation(Protocol):
     """Moves the weights of the live model to w + v for a block, and exactly back to w after it."""
 
-    def applied(self, model: nn.Module, loss_of: LossOf, *, epoch: int) -> contextlib.AbstractContextManager[Tensor]:
-        """Enter with the ratio ||v|| / ||w|| over the tensors that may move, a scalar on the model's device.
+    def applied(
+        self, model: nn.Module, inner: InnerProblem, *, epoch: int, batch: int
+    ) -> contextlib.AbstractContextManager[Perturbed]:
+        """Enter the block at w + v.
 
         Args:
-            model: the live model, in training mode; its buffers and gradients are left as they are.
-            loss_of: the loss that v should raise.
+            model: the live model, in training mode; its gradients are left as they are, and its buffers too, except by
+                `inner.craft_again`.
+            inner: the batch, with examples that were made at w.
             epoch: epochs finished so far, from 0.
+            batch: batches of this epoch finished so far, from 0.
         """
         ...
 
@@ -40,86 +90,54 @@ class NoPerturbation:
     """v = 0."""
 
     @contextlib.contextmanager
-    def applied(self, model: nn.Module, loss_of: LossOf, *, epoch: int) -> Iterator[Tensor]:
+    def applied(self, model: nn.Module, inner: InnerProblem, *, epoch: int, batch: int) -> Iterator[Perturbed]:
         """Nothing moves and nothing is computed."""
-        yield torch.zeros((), device=next(model.parameters()).device)
+        yield unperturbed(next(model.parameters()).device)
 
 
 @dataclass(frozen=True, kw_only=True)
-class AdversarialWeightPerturbation:
-    """AWP (Wu et al. 2020, Eq. 8-10 with A = K2 = 1): each layer moves up the loss to relative distance gamma.
-
-        v_l = gamma * ||w_l|| * g_l / ||g_l||,    g = gradient of the loss at w,
-
-    for every parameter with more than one dimension, Frobenius norms over the whole tensor; biases and the scales and
-    shifts of normalization layers stay. It costs one forward pass and one gradient with respect to the parameters.
+class AfterWarmup:
+    """Another perturbation, after some epochs without one.
 
     Attributes:
-        gamma: ||v_l|| / ||w_l||, above 0.
-        warmup: epochs at the beginning without a perturbation.
+        perturbation: the other one.
+        num_epochs: how many epochs, at least 0.
 
     Raises:
-        InputError: a number outside its range.
+        InputError: a negative number of epochs.
     """
 
-    gamma: float
-    warmup: int = 0
+    perturbation: Perturbation
+    num_epochs: int
 
     def __post_init__(self) -> None:
-        if not (math.isfinite(self.gamma) and self.gamma > 0):
-            raise InputError(f"gamma of a weight perturbation is a finite number above 0, got {self.gamma}.")
-        if self.warmup < 0:
-            raise InputError(f"the warm-up of a weight perturbation is 0 epochs or more, got {self.warmup}.")
+        if self.num_epochs < 0:
+            raise InputError(f"the warm-up of a weight perturbation is 0 epochs or more, got {self.num_epochs}.")
 
-    @contextlib.contextmanager
-    def applied(self, model: nn.Module, loss_of: LossOf, *, epoch: int) -> Iterator[Tensor]:
-        """w + v within the block; w is put back by copy, so that no rounding stays behind."""
-        if epoch < self.warmup:
-            with NoPerturbation().applied(model, loss_of, epoch=epoch) as nothing:
-                yield nothing
-            return
-        moved = [parameter for parameter in model.parameters() if parameter.ndim > 1 and parameter.requires_grad]
-        gradients = _gradients(model, moved, loss_of)
-        with torch.no_grad():
-            saved = [parameter.clone() for parameter in moved]
-            steps = [relative_step(w, g, self.gamma) for w, g in zip(saved, gradients, strict=True)]
-            ratio = _total_norm(steps) / _total_norm(saved)
-            for parameter, step in zip(moved, steps, strict=True):
-                parameter.add_(step)
-        try:
-            yield ratio
-        finally:
-            with torch.no_grad():
-                for parameter, weight in zip(moved, saved, strict=True):
-                    parameter.copy_(weight)
+    def applied(
+        self, model: nn.Module, inner: InnerProblem, *, epoch: int, batch: int
+    ) -> contextlib.AbstractContextManager[Perturbed]:
+        """The other perturbation's block, or one in which nothing moves."""
+        chosen = NoPerturbation() if epoch < self.num_epochs else self.perturbation
+        return chosen.applied(model, inner, epoch=epoch, batch=batch)
 
 
-def relative_step(weight: Tensor, gradient: Tensor, gamma: float) -> Tensor:
-    """gamma * ||w|| * g / ||g||, and 0 where g is exactly 0.
-
-    The gradient is divided by its largest absolute entry first: the square of 1e-30 is 0 in single precision, and late
-    in training, when the loss is almost 0, gradients do become small.
-
-    Args:
-        weight: w, any shape.
-        gradient: g, of the same shape.
-        gamma: relative length.
-    """
-    largest = gradient.abs().amax()
-    unscaled = gradient / torch.where(largest > 0, largest, torch.ones_like(largest))
-    # The largest entry is now 1, so the norm is at least 1 unless g is 0.
-    step: Tensor = unscaled * (gamma * weight.norm() / unscaled.norm().clamp(min=1.0))
-    return step
+@contextlib.contextmanager
+def restoring(weights: MovedWeights) -> Iterator[None]:
+    """Put w back at the end of the block, by copy, also when it fails."""
+    try:
+        yield
+    finally:
+        weights.restore()
 
 
-def _gradients(model: nn.Module, parameters: list[torch.nn.Parameter], loss_of: LossOf) -> tuple[Tensor, ...]:
-    # The pass runs in training mode on copied buffers: BatchNorm's running statistics do not take notice of it.
-    buffers = {name: buffer.clone() for name, buffer in model.named_buffers()}
-    with torch.enable_grad():
-        loss = loss_of(lambda inputs: functional_call(model, buffers, (inputs,)))
-        return torch.autograd.grad(loss, parameters, materialize_grads=True)
+def unperturbed(device: torch.device) -> Perturbed:
+    """What doing nothing did."""
+    zero = torch.zeros((), device=device)
+    return Perturbed(ratio=zero, inner_steps=zero, share=zero)
 
 
-def _total_norm(tensors: list[Tensor]) -> Tensor:
-    total: Tensor = torch.stack([tensor.norm() for tensor in tensors]).norm()
-    return total
+def perturbed(weights: MovedWeights, v: Sequence[Tensor] | None, *, inner_steps: int, share: Tensor) -> Perturbed:
+    """What moving by v did; None is v = 0."""
+    zero = torch.zeros((), device=weights.device)
+    return Perturbed(ratio=zero if v is None else weights.ratio(v), inner_steps=zero + inner_steps, share=share)

@@ -13,12 +13,16 @@ from torch import nn
 
 from landscape.attacks.suite import parse_attack
 from landscape.datasets.registry import data_place, dataset_info, has_separate_splits, load_examples
+from landscape.datasets.subsets import balanced_subset, validation_split
 from landscape.errors import InputError, TrainingError
 from landscape.models.normalize import Normalization, NormalizedModel, normalized, parse_normalization
-from landscape.models.registry import build_model, model_arguments, require_fit
+from landscape.models.registry import build_model, model_arguments, require_fit, with_given
 from landscape.names import DATASETS
+from landscape.training.augmentation import require_images
 from landscape.training.config import Settings, TrainConfig, effective
 from landscape.training.evaluation import Evaluation
+from landscape.training.pseudo_labels import Unlabelled, split_labels
+from landscape.training.starting import start_from, starting_digest
 from landscape.weights import digest_weights
 
 if TYPE_CHECKING:
@@ -41,6 +45,8 @@ class Plan:
         settings: the settings, nothing left open.
         train: training examples, on the device.
         test: test examples, on the device.
+        validation: examples that choose the best epoch, on the device; None for the test examples.
+        unlabelled: examples without labels, on the device, for robust self-training; None without.
         model: takes inputs in [0, 1]; at its initial weights; belongs to the run.
         model_name: name that the checkpoints give to the network.
         model_arguments: arguments that the checkpoints give to the network.
@@ -51,6 +57,8 @@ class Plan:
     settings: Settings
     train: Examples
     test: Examples
+    validation: Examples | None
+    unlabelled: Unlabelled | None
     model: nn.Module
     model_name: str
     model_arguments: dict[str, Any]
@@ -67,6 +75,7 @@ class Plan:
             parse_attack(attack, self.settings.threat, step_size=self.settings.step_size),
             self.train,
             self.test,
+            validation=self.validation,
             num_examples=num_examples,
             batch_size=max(self.settings.batch_size, 128),
         )
@@ -102,7 +111,7 @@ def make_plan(
 
     Raises:
         DataError: the data are missing or damaged.
-        InputError: training and test examples do not fit each other.
+        InputError: training and test examples do not fit each other, or there are too few of them.
         ModelError: the model is unknown, cannot be built, or does not fit the data.
     """
     train, test = examples if examples is not None else _load(settings)
@@ -111,6 +120,9 @@ def make_plan(
             "training and test examples have one shape and one set of classes, got "
             f"{train.image_shape} with {train.num_classes} and {test.image_shape} with {test.num_classes}."
         )
+    train, validation = _parts(train, settings)
+    train, unlabelled = split_labels(train, settings)
+    require_images(settings, train.image_shape)
     if isinstance(model, NormalizedModel):
         raise InputError(
             "a run normalizes by its own settings; pass .network of the NormalizedModel, and normalization."
@@ -118,9 +130,14 @@ def make_plan(
     arguments: dict[str, Any] = {}
     if model is None:
         arguments = model_arguments(settings.model, image_shape=train.image_shape, num_classes=train.num_classes)
+        arguments = with_given(settings.model, arguments, settings.model_arguments or {})
         network = build_model(settings.model, **arguments)
+    elif settings.model_arguments:
+        raise InputError("model_arguments belong to a model by its name; leave them out with a network of your own.")
     else:
         network = copy.deepcopy(model)
+    if settings.start_from is not None:
+        start_from(network, Path(settings.start_from))
     network.requires_grad_(True)
     normalization = parse_normalization(settings.normalization)
     whole = normalized(network, normalization)
@@ -129,6 +146,8 @@ def make_plan(
         settings=settings,
         train=train.to(device),
         test=test.to(device),
+        validation=None if validation is None else validation.to(device),
+        unlabelled=None if unlabelled is None else unlabelled.to(device),
         model=whole,
         model_name=settings.model,
         model_arguments=arguments,
@@ -137,6 +156,7 @@ def make_plan(
             "train": train.digest(),
             "test": test.digest(),
             "model": None if model is None else digest_weights(model),
+            **starting_digest(settings.start_from),
         },
     )
 
@@ -147,11 +167,27 @@ def require_same_origin(plan: Plan, before: Mapping[str, Any], folder: Path) -> 
     Raises:
         TrainingError: naming what changed.
     """
-    words = {"train": "training examples", "test": "test examples", "model": "initial weights"}
+    words = {
+        "train": "training examples",
+        "test": "test examples",
+        "unlabelled": "examples without labels",
+        "model": "initial weights",
+        "start": "weights to begin with",
+    }
     if changed := [words[name] for name, digest in plan.origin.items() if before.get(name) != digest]:
         raise TrainingError(
             f"the run in {folder} was made with other {' and '.join(changed)}; name another --out, or --overwrite it."
         )
+
+
+def _parts(train: Examples, settings: Settings) -> tuple[Examples, Examples | None]:
+    """Training and validation examples; the latter do not depend on how many of the former are used."""
+    validation = None
+    if settings.validation is not None:
+        train, validation = validation_split(train, settings.validation)
+    if settings.train_examples is not None:
+        train = balanced_subset(train, settings.train_examples)
+    return train, validation
 
 
 def _load(settings: Settings) -> ExamplePair:

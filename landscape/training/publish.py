@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 SELECTIONS = {"last": "last", "best": "test-selected", "epoch": "periodic"}
 """How a checkpoint was chosen. The best has the highest robust accuracy on test examples, as in the papers' tables."""
 
+BY_VALIDATION = "validation-selected"
+"""How the best was chosen where a part of the training examples was kept apart for it."""
+
 
 def publish(folder: RunFolder, plan: Plan, progress: Progress) -> None:
     """Write what the epoch that was just finished adds; doing it twice changes nothing."""
@@ -48,10 +51,11 @@ def save(
         metrics: what was measured on all examples at the end of the run.
     """
     settings = plan.settings
+    by_validation = selection == "best" and plan.validation is not None
     training = {
         "method": settings.method,
         "epoch": row["epoch"],
-        "selection": SELECTIONS[selection],
+        "selection": BY_VALIDATION if by_validation else SELECTIONS[selection],
         "settings": settings.identity(),
         # Without the seconds, so that equal runs give equal files.
         "evaluation": {name: value for name, value in row.items() if name != "seconds"},

@@ -7,12 +7,15 @@ from typing import TYPE_CHECKING
 
 import torch
 
+from landscape.training.problem import BatchProblem
+
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
-    from landscape.protocols import Attack, Forward
+    from landscape.training.crafting import Crafting
     from landscape.training.objectives import Batch, Objective
-    from landscape.training.perturbations import Perturbation
+    from landscape.training.perturbations import Perturbation, Perturbed
+    from landscape.training.regularizers import Penalty
 
 MOMENTUM = 0.9
 
@@ -22,26 +25,43 @@ class Recipe:
     """What an update is made of.
 
     Attributes:
-        objective: which inputs and which loss.
+        objective: which loss.
+        crafting: how adversarial examples are made.
         perturbation: where the gradient is taken.
-        attack: how the objective makes adversarial examples; one restart.
-        weight_decay: coefficient of the decay of every parameter, at least 0.
+        penalty: decay of the weights, and other penalties on their size.
+        num_parts: in how many parts a batch passes through the model.
     """
 
     objective: Objective
+    crafting: Crafting
     perturbation: Perturbation
-    attack: Attack
-    weight_decay: float
+    penalty: Penalty
+    num_parts: int = 1
 
 
-def make_optimizer(model: nn.Module, lr: float) -> torch.optim.SGD:
-    """SGD with momentum 0.9, without dampening and Nesterov; weight decay is added by `update`, at w + v."""
-    return torch.optim.SGD(model.parameters(), lr=lr, momentum=MOMENTUM)
+@dataclass(frozen=True, kw_only=True)
+class Updated:
+    """What an update did; scalars on the device, so that no step waits for it.
+
+    Attributes:
+        loss: at w + v.
+        removed: share of the examples that were left out of it.
+        perturbed: what the perturbation did.
+    """
+
+    loss: Tensor
+    removed: Tensor
+    perturbed: Perturbed
+
+
+def make_optimizer(model: nn.Module, lr: float, *, nesterov: bool = False) -> torch.optim.SGD:
+    """SGD with momentum 0.9, without dampening; weight decay is added by `update`, at w + v."""
+    return torch.optim.SGD(model.parameters(), lr=lr, momentum=MOMENTUM, nesterov=nesterov)
 
 
 def update(
-    model: nn.Module, optimizer: torch.optim.Optimizer, batch: Batch, recipe: Recipe, *, epoch: int
-) -> tuple[Tensor, Tensor]:
+    model: nn.Module, optimizer: torch.optim.Optimizer, data: Batch, recipe: Recipe, *, epoch: int, batch: int = 0
+) -> Updated:
     """Update the live model once, in its training mode.
 
         u <- 0.9 u + grad L(w + v) + wd (w + v)        w <- w - lr u
@@ -49,33 +69,18 @@ def update(
     as the reference implementation of AWP: momentum and decay see the perturbed weights, the step starts from w.
 
     Args:
-        model: changed in place: weights, and BatchNorm's statistics as the objective says.
+        model: changed in place: weights, and BatchNorm's statistics as the objective and the crafting say.
         optimizer: from `make_optimizer`, with the learning rate set.
-        batch: on the model's device.
+        data: on the model's device.
         recipe: what the update is made of.
         epoch: epochs finished so far, from 0.
-
-    Returns:
-        The loss at w + v and the ratio ||v|| / ||w||, scalars on the device, so that no step waits for it.
+        batch: batches of this epoch finished so far, from 0.
     """
-    objective = recipe.objective
-    prepared = objective.prepare(model, batch, recipe.attack)
-
-    def loss_of(forward: Forward) -> Tensor:
-        return objective.loss(forward, batch, prepared)
-
+    problem = BatchProblem(model, data, recipe.objective, recipe.crafting, num_parts=recipe.num_parts)
     optimizer.zero_grad(set_to_none=True)
-    with recipe.perturbation.applied(model, loss_of, epoch=epoch) as ratio:
-        loss = loss_of(model)
-        torch.autograd.backward([loss])
-        _decay(model, recipe.weight_decay)
+    with recipe.perturbation.applied(model, problem, epoch=epoch, batch=batch) as perturbed:
+        loss, removed = problem.descend()
+        loss = loss + recipe.penalty.add_gradients(model)
     optimizer.step()
-    objective.conclude(model, batch)
-    return loss.detach(), ratio
-
-
-@torch.no_grad()
-def _decay(model: nn.Module, weight_decay: float) -> None:
-    for parameter in model.parameters():
-        if parameter.grad is not None:
-            parameter.grad.add_(parameter, alpha=weight_decay)
+    problem.conclude()
+    return Updated(loss=loss, removed=removed, perturbed=perturbed)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -9,14 +10,15 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from landscape.attacks.pgd import PGD
 from landscape.errors import TrainingError
-from landscape.randomness import Stream, permutation
-from landscape.training.augmentation import AUGMENTATIONS
-from landscape.training.objectives import OBJECTIVES, Batch
-from landscape.training.perturbations import AdversarialWeightPerturbation, NoPerturbation, Perturbation
-from landscape.training.schedules import SCHEDULES, set_learning_rate, time_of
-from landscape.training.step import Recipe, make_optimizer, update
+from landscape.training.augmentation import augmentation_of, mix
+from landscape.training.evaluation import selecting
+from landscape.training.objectives import Batch
+from landscape.training.pseudo_labels import joined
+from landscape.training.recipes import recipe_of
+from landscape.training.sampling import Mixed, Sampling, Shuffled
+from landscape.training.schedules import ramp, schedule_of, set_learning_rate, time_of
+from landscape.training.step import make_optimizer, update
 from landscape.weights import use_channels_last
 
 if TYPE_CHECKING:
@@ -24,6 +26,7 @@ if TYPE_CHECKING:
 
     from landscape.datasets.examples import Examples
     from landscape.training.config import Settings
+    from landscape.training.crafting import Crafting
     from landscape.training.history import Row
 
 Stopper = Callable[[], bool]
@@ -31,6 +34,9 @@ Stopper = Callable[[], bool]
 
 OnBatch = Callable[[int, int, int], None]
 """Told (epoch from 1, batches done, batches in the epoch)."""
+
+
+NUM_TOTALS = 6
 
 
 @dataclass(kw_only=True)
@@ -41,9 +47,11 @@ class Progress:
         epoch: finished epochs.
         batch: finished batches of the running epoch.
         seconds: spent in the running epoch so far.
-        totals: (2,) float64, sums over the running epoch of loss times examples and of ||v|| / ||w|| over batches.
+        totals: (6,) float64, sums over the running epoch: of the loss over examples; over batches of ||v|| / ||w||,
+            inner steps, and share of examples that pull on v; of removed examples; of all examples.
         rows: the history.
-        best: the epoch with the highest robust accuracy on test examples so far, from 1; 0 before the first.
+        best: the epoch with the highest robust accuracy so far, on validation or else on test examples, from 1; 0
+            before the first.
         finished: whether nothing is left to do.
     """
 
@@ -64,28 +72,36 @@ class Trainer:
         progress: where the run stands.
     """
 
-    def __init__(self, model: nn.Module, examples: Examples, settings: Settings, device: torch.device) -> None:
+    def __init__(
+        self,
+        model: nn.Module,
+        examples: Examples,
+        settings: Settings,
+        device: torch.device,
+        *,
+        unlabelled: Examples | None = None,
+    ) -> None:
+        """Begin; `unlabelled` are examples with pseudo-labels, which give half of each batch."""
         self.model = model.to(device=device)
         use_channels_last(self.model)
-        self.progress = Progress(totals=torch.zeros(2, dtype=torch.float64, device=device))
-        self._examples = examples.to(device)
-        self._ids = examples.ids.cpu()
+        self.progress = Progress(totals=torch.zeros(NUM_TOTALS, dtype=torch.float64, device=device))
+        self._examples = (examples if unlabelled is None else joined(examples, unlabelled)).to(device)
+        self._ids = self._examples.ids.cpu()
+        self._sampling = _sampling(settings, len(examples), None if unlabelled is None else len(unlabelled))
+        self._weights = _weights(settings, len(examples), len(self._ids), device)
         self._settings = settings
         self._device = device
-        self._augment = AUGMENTATIONS[settings.augmentation]
-        self._attack = PGD(threat=settings.threat, step_size=settings.step_size, num_steps=settings.attack_steps)
-        self._recipe = Recipe(
-            objective=OBJECTIVES[settings.objective],
-            perturbation=perturbation_of(settings),
-            attack=self._attack,
-            weight_decay=settings.weight_decay,
-        )
-        self._optimizer = make_optimizer(self.model, settings.lr)
+        self._augment = augmentation_of(settings)
+        self._schedule = schedule_of(settings)
+        self._recipe = recipe_of(settings)
+        self._optimizer = make_optimizer(self.model, settings.lr, nesterov=settings.nesterov)
+        if settings.compile:
+            self.model.compile()
 
     @property
     def num_batches(self) -> int:
         """Updates in an epoch; the last one may see fewer examples."""
-        return -(-len(self._ids) // self._settings.batch_size)
+        return self._sampling.num_batches
 
     def run_epoch(self, *, should_stop: Stopper, on_batch: OnBatch) -> bool:
         """Finish the running epoch, or stop between two batches; True if it was finished.
@@ -94,12 +110,9 @@ class Trainer:
             TrainingError: the loss or a weight is not a finite number.
         """
         progress, began = self.progress, time.perf_counter()
-        order = torch.from_numpy(
-            permutation(len(self._ids), seed=self._settings.seed, stream=Stream.SHUFFLE, a=progress.epoch)
-        )
         self.model.train()
         finished = True
-        for batch, rows in enumerate(torch.split(order, self._settings.batch_size)):
+        for batch, rows in enumerate(self._sampling.batches(progress.epoch)):
             if batch < progress.batch:
                 continue
             if should_stop():
@@ -114,18 +127,20 @@ class Trainer:
     def close_epoch(self, measured: dict[str, float], seconds: float) -> None:
         """Count the epoch as finished and write its row; `measured` is empty in epochs without an evaluation."""
         progress = self.progress
-        loss, ratio = progress.totals.tolist()
+        loss, ratio, inner_steps, share, removed, seen = progress.totals.tolist()
         row: Row = {
             "epoch": progress.epoch + 1,
             "lr": self._optimizer.param_groups[0]["lr"],
-            "train_loss": loss / len(self._ids),
+            "train_loss": loss / seen,
             "perturbation_ratio": ratio / self.num_batches,
+            "inner_steps": inner_steps / self.num_batches,
+            "share_pulling": share / self.num_batches,
+            "share_removed": removed / seen,
             **measured,
             "seconds": progress.seconds + seconds,
         }
         progress.rows.append(row)
-        key = "test_robust_accuracy"
-        if measured and (not progress.best or measured[key] > (progress.rows[progress.best - 1][key] or 0.0)):
+        if measured and (not progress.best or selecting(measured) > selecting(progress.rows[progress.best - 1])):
             progress.best = progress.epoch + 1
         progress.epoch, progress.batch, progress.seconds = progress.epoch + 1, 0, 0.0
         progress.totals = torch.zeros_like(progress.totals)
@@ -155,29 +170,58 @@ class Trainer:
                 "the state of the run is that of another model; name another --out, or --overwrite it."
             ) from error
         self.progress = Progress(**state["progress"])
-        self.progress.totals = self.progress.totals.to(self._device)
+        self.progress.totals = self._totals(self.progress)
         torch.set_rng_state(state["random"]["cpu"])
         if self._device.type == "cuda" and state["random"]["cuda"] is not None:
             torch.cuda.set_rng_state(state["random"]["cuda"], self._device)
 
+    def _totals(self, stored: Progress) -> Tensor:
+        if stored.totals.shape == (NUM_TOTALS,):
+            return stored.totals.to(self._device)
+        # Versions with fewer columns in their history had fewer sums, all of them 0 between two epochs.
+        if stored.batch:
+            raise TrainingError(
+                "the run was stopped inside an epoch by an older version; finish it with that one, or --overwrite it."
+            )
+        return torch.zeros(NUM_TOTALS, dtype=torch.float64, device=self._device)
+
     def _run_batch(self, batch: int, rows: Tensor) -> None:
         progress, settings = self.progress, self._settings
         t = time_of(progress.epoch, batch, self.num_batches)
-        set_learning_rate(self._optimizer, SCHEDULES[settings.schedule](t, settings.epochs, settings.lr))
-        loss, ratio = update(self.model, self._optimizer, self._load(rows), self._recipe, epoch=progress.epoch)
-        progress.totals += torch.stack([loss * len(rows), ratio]).double()
+        set_learning_rate(self._optimizer, self._schedule(t))
+        recipe = self._recipe
+        if (share := ramp(t, settings.epsilon_ramp)) < 1:
+            recipe = dataclasses.replace(recipe, crafting=recipe.crafting.weaker(share))
+        data = self._load(rows, recipe.crafting)
+        done = update(self.model, self._optimizer, data, recipe, epoch=progress.epoch, batch=batch)
+        moved = done.perturbed
+        numbers = [done.loss * len(rows), moved.ratio, moved.inner_steps, moved.share, done.removed * len(rows)]
+        progress.totals += torch.stack([*(number.double() for number in numbers), self._count(rows)])
         progress.batch = batch + 1
 
-    def _load(self, rows: Tensor) -> Batch:
+    def _load(self, rows: Tensor, crafting: Crafting) -> Batch:
         ids, chosen = self._ids[rows], rows.to(self._device)
         epoch, seed = self.progress.epoch, self._settings.seed
         inputs = self._augment(self._examples.inputs[chosen], ids, seed=seed, epoch=epoch)
+        labels = self._examples.labels[chosen]
+        if self._settings.mixup is not None:
+            inputs, labels = mix(
+                inputs,
+                labels,
+                num_classes=self._examples.num_classes,
+                parameter=self._settings.mixup,
+                seed=seed,
+                epoch=epoch,
+                batch=self.progress.batch,
+            )
         inputs = inputs.contiguous(memory_format=torch.channels_last)
-        starts = None
-        if self._recipe.objective.attacks:
-            starts = self._attack.starts(ids, self._examples.image_shape, seed=seed, epoch=1 + epoch)
-            starts = None if starts is None else starts.to(self._device, non_blocking=True)
-        return Batch(inputs=inputs, labels=self._examples.labels[chosen], starts=starts)
+        starts = crafting.starts(ids, self._examples.image_shape, seed=seed, epoch=1 + epoch)
+        starts = None if starts is None else starts.to(self._device, non_blocking=True)
+        weights = None if self._weights is None else self._weights[chosen]
+        return Batch(inputs=inputs, labels=labels, starts=starts, weights=weights)
+
+    def _count(self, rows: Tensor) -> Tensor:
+        return torch.full((), float(len(rows)), dtype=torch.float64, device=self._device)
 
     def _require_finite(self) -> None:
         # Asked once in an epoch: sums keep what is not finite, and a question makes a GPU wait.
@@ -189,8 +233,16 @@ class Trainer:
             )
 
 
-def perturbation_of(settings: Settings) -> Perturbation:
-    """The weight perturbation that the method's name asks for."""
-    if settings.gamma is None:
-        return NoPerturbation()
-    return AdversarialWeightPerturbation(gamma=settings.gamma, warmup=settings.awp_warmup)
+def _sampling(settings: Settings, num_labelled: int, num_unlabelled: int | None) -> Sampling:
+    size, seed = settings.batch_size, settings.seed
+    if num_unlabelled is None:
+        return Shuffled(num_examples=num_labelled, batch_size=size, seed=seed)
+    return Mixed(num_first=num_labelled, num_second=num_unlabelled, batch_size=size, seed=seed)
+
+
+def _weights(settings: Settings, num_labelled: int, num_examples: int, device: torch.device) -> Tensor | None:
+    if settings.unlabelled_weight == 1.0:
+        return None
+    weights = torch.full((num_examples,), settings.unlabelled_weight, device=device)
+    weights[:num_labelled] = 1.0
+    return weights

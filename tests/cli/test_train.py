@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 import signal
@@ -20,6 +21,7 @@ from landscape.cli.stopping import stop_requests
 from landscape.cli.train import command
 from landscape.datasets.registry import load_examples
 from landscape.names import SPLITS
+from landscape.training.config import TrainConfig
 from landscape.training.history import read_history
 from landscape.training.runs import load_config
 
@@ -99,15 +101,62 @@ def test_a_config_file_repeats_a_run_and_options_win() -> None:
     assert (config.epsilon, config.epochs, config.batch_size) == (8 / 255, 1, 500)
 
 
+@pytest.mark.usefixtures("_small_data")
+def test_a_preset_expands_into_settings_and_options_win() -> None:
+    call("--preset", "rice/cifar10-cutout", "--cutout", "3", "--model", "small_cnn", "--normalization", "none",
+         "--augmentation", "none", "--out", "run", *SMALL, *TINY)  # fmt: skip
+    config = load_config("run")
+    assert (config.method, config.schedule, config.step_size) == ("at", "piecewise", 2 / 255)
+    assert (config.cutout, config.epochs, config.epsilon, config.dataset) == (3, 2, 0.1, "arrays")
+    call("--config", "run", "--out", "again")
+    assert Path("run/last.pt").read_bytes() == Path("again/last.pt").read_bytes()
+
+
+def test_presets_are_listed_with_their_sources() -> None:
+    lines = call("--list-presets").stdout.splitlines()
+    assert lines[0].split() == ["preset", "methods", "what"]
+    assert lines[1].startswith("awp/cifar10-linf")
+    shown = call("--list-presets", "--preset", "awp/svhn-linf", "--method", "at-awp").stdout.splitlines()
+    assert "step_size      1/255            AWP code; AWP, Rice log; the default of Rice's program is 2/255" in shown
+    assert "awp_warmup     5                AWP code and log; in no paper" in shown
+    assert not any(line.startswith("awp_warmup") for line in call(
+        "--list-presets", "--preset", "awp/svhn-linf", "--method", "at").stdout.splitlines())  # fmt: skip
+    assert list(Path().iterdir()) == []
+
+
+def test_every_setting_has_an_option_in_a_section() -> None:
+    given = command.make_context("train", []).params
+    fields = [field.name for field in dataclasses.fields(TrainConfig)]
+    assert [name for name in fields if name not in given] == []
+    assert [name for name in fields if given[name] is not None] == []
+    help_text = CliRunner().invoke(command, ["--help"]).stdout
+    for section in ("Options:", "What is trained:", "Updates:", "Adversarial examples:", "Weight perturbation:"):
+        assert f"\n{section}\n" in help_text
+
+
+def test_help_reads_no_torch() -> None:
+    code = (
+        "import sys\nfrom landscape.cli.train import command\n"
+        "command(['--list-presets'], standalone_mode=False)\nprint('torch' in sys.modules)"
+    )
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert result.stdout.splitlines()[-1] == "False"
+
+
 @pytest.mark.parametrize(
     ("arguments", "code", "message"),
     [
-        (["--method", "trades"], 1, "Error: method of a training run is one of natural, at, at-awp, got 'trades'."),
-        (["--dataset", "cifar"], 1, "Error: the data set is one of digits, cifar10, mnist, arrays"),
-        (["--model", "vgg"], 1, "Error: model of a training run is one of small_cnn, preact_resnet18, package.module"),
+        (["--method", "fast"], 1, "Error: method of a training run is one of natural, "),
+        (["--dataset", "cifar"], 1, "Error: the data set is one of digits, cifar10, cifar100, svhn, mnist, arrays"),
+        (["--model", "vgg"], 1, "Error: model of a training run is one of small_cnn, preact_resnet18, "),
         (["--model", "no_such_module:net"], 1, "Error: "),
         (["--dataset", "cifar10", "--data-dir", "nowhere"], 1, "landscape data fetch cifar10"),
         (["--epochs", "0"], 1, "Error: epochs of a training run is at least 1, got 0."),
+        (["--preset", "awp/imagenet"], 1, "Error: a preset is one of awp/cifar10-linf, "),
+        (["--preset", "rice/svhn-l2", "--method", "at-awp"], 1, "is published for at, got at-awp"),
+        (["--preset", "rice/svhn-l2", "--config", "a.json"], 1, "Error: --preset and --config both give all settings"),
+        (["--schedule", "cosine", "--lr-drop-epoch", "5"], 1, "belong to the schedule onedrop"),
+        (["--method", "at-awp", "--mixup", "1.4"], 1, "mixup goes with no weight perturbation: the reference refuses"),
         (["--gamma", "0.1"], 1, "Error: the method at has no weight perturbation"),
         (["--eval-attack", "cw-10"], 1, "Error: an attack is pgd-K"),
         (["--device", "tpu"], 1, "Error: a device is auto, cpu, cuda or cuda:N, got 'tpu'."),

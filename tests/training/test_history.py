@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from landscape.errors import TrainingError
-from landscape.training.history import COLUMNS, Row, read_history, write_history
+from landscape.training.history import COLUMNS, INNER, VALIDATION, Row, read_history, write_history
 
 
 def test_numbers_come_back_in_full_and_gaps_as_none(tmp_path: Path) -> None:
@@ -17,6 +17,19 @@ def test_numbers_come_back_in_full_and_gaps_as_none(tmp_path: Path) -> None:
     first, second = read_history(tmp_path / "history.csv")
     assert first == {name: rows[0].get(name) for name in COLUMNS}
     assert second == rows[1]
+
+
+def test_validation_columns_are_there_where_a_run_has_them(tmp_path: Path) -> None:
+    row: Row = {**{name: index / 7 for index, name in enumerate((*COLUMNS, *VALIDATION))}, "epoch": 1}
+    write_history(tmp_path / "history.csv", [row])
+    assert read_history(tmp_path / "history.csv") == [row]
+
+
+def test_histories_of_the_first_version_are_read(tmp_path: Path) -> None:
+    old = [name for name in COLUMNS if name not in INNER[1:]]
+    (tmp_path / "history.csv").write_text(f"{','.join(old)}\n{','.join(['1'] * len(old))}\n")
+    (row,) = read_history(tmp_path / "history.csv")
+    assert row == {name: 1 if name in old else None for name in COLUMNS}
 
 
 @pytest.mark.parametrize("text", [None, "a,b\n1,2\n", ",".join(COLUMNS) + "\n1,2\n"], ids=["missing", "other", "short"])

@@ -1,0 +1,54 @@
+"""Penalties on the size of weights, taken where the gradient of an update is: at w + v."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import torch
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+
+@dataclass(frozen=True, kw_only=True)
+class Penalty:
+    """Weight decay, L1 and L2.
+
+        grad <- grad + l1 sign(p) + decay p
+
+    with decay = weight_decay for every parameter, or l2 for those with more than one dimension and 0 for the others.
+    Those with more than one are the weights of convolutions and linear layers; the reference picks the same ones of
+    its models by their names, which lack "bn" and "bias". Decay acts through the gradient, so momentum sees it, and is
+    no part of a reported loss; l1 sum |p| is, as in the reference. None is a part of the loss that v raises.
+
+    Attributes:
+        weight_decay: at least 0; without effect where there is l2.
+        l1: at least 0.
+        l2: at least 0; None for none.
+    """
+
+    weight_decay: float = 0.0
+    l1: float = 0.0
+    l2: float | None = None
+
+    @torch.no_grad()
+    def add_gradients(self, model: nn.Module) -> Tensor | float:
+        """Add the penalties' gradients, at the weights that the model has now, to those of its parameters.
+
+        Returns:
+            l1 sum |p|, a scalar on the model's device; 0.0 without l1.
+        """
+        value: Tensor | float = 0.0
+        for parameter in model.parameters():
+            if parameter.grad is None:
+                continue
+            matrix = parameter.ndim > 1
+            if self.l1 and matrix:
+                parameter.grad.add_(parameter.sign(), alpha=self.l1)
+                value = value + self.l1 * parameter.abs().sum()
+            if self.l2 is None:
+                parameter.grad.add_(parameter, alpha=self.weight_decay)
+            elif matrix:
+                parameter.grad.add_(parameter, alpha=self.l2)
+        return value
