@@ -102,7 +102,9 @@ objective_options = _section(
 
 perturbation_options = _section(
     "Weight perturbation",
-    _option("--gamma", type=Number(), help="Its relative size.  [default: 0.01, digits 0.02; half in trades, mart, rst]"),
+    _option(
+        "--gamma", type=Number(), help="Its relative size.  [default: 0.01, digits 0.02; half in trades, mart, rst]"
+    ),
     _option("--awp-warmup", type=int, help="First epochs without it.  [default: 0, svhn in linf 5]"),
     _option("--awp-steps", type=int, help="K2, steps of AWP in an alternation.  [default: 1]"),
     _option("--awp-alternations", type=int, help="A, alternations of AWP.  [default: 1]"),

@@ -1,9 +1,10 @@
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
-from landscape.analysis.captions import alpha_label, curves_caption, quantity_words, value_label
-from landscape.errors import InputError
+from landscape.analysis.captions import alpha_label, curves_caption, series_caption, value_label
 from tests.analysis.synthetic import make_surface
 
 
@@ -14,18 +15,20 @@ from tests.analysis.synthetic import make_surface
         ("loss", True, "adversarial loss g(α) − g(0) (nats)"),
         ("natural-loss", False, "natural loss g(α) (cross-entropy, nats)"),
         ("robust-error", False, "robust error g(α) (%)"),
-        ("natural-error", True, "natural error g(α) − g(0) (% points)"),
+        ("natural-error", True, "natural error g(α) − g(0) (percentage points)"),
     ],
 )
 def test_value_labels(quantity: str, centred: bool, text: str) -> None:
     assert value_label(quantity, [make_surface(num_directions=1, num_examples=3)], centred=centred) == text
 
 
-def test_loss_without_attack_is_natural() -> None:
-    clean = make_surface(num_directions=1, num_examples=3, objective="clean", attack={"name": "none"})
-    assert quantity_words("loss", [clean]).title == "natural loss"
-    with pytest.raises(InputError, match="a quantity is one of loss, robust-error"):
-        quantity_words("accuracy", [clean])
+CLEAN: dict[str, Any] = {"objective": "clean", "attack": {"name": "none"}}
+
+
+def test_axes_of_mixed_objectives_name_no_attack() -> None:
+    mixed = [make_surface(num_directions=1, num_examples=3, **changes) for changes in ({}, CLEAN)]
+    assert value_label("loss", mixed) == "loss g(α) (cross-entropy, nats)"
+    assert value_label("loss", mixed[1:]) == "natural loss g(α) (cross-entropy, nats)"
 
 
 def test_alpha_label_names_the_normalization() -> None:
@@ -54,3 +57,33 @@ def test_caption_counts_masked_points_and_few_directions() -> None:
     assert "Masked in at: of 42 points 2 not finite and 1 not computed yet." in caption
     assert "The centre of at is missing or not finite." in caption
     assert "(none with fewer than 3 directions: at)" in caption
+
+
+def test_caption_of_a_clean_surface_has_no_attack_seed() -> None:
+    caption = curves_caption([make_surface(num_directions=3, num_examples=5, **CLEAN)], ["at"])
+    assert "Attack: no attack; clean examples only." in caption
+    assert "Seeds: directions 0." in caption
+
+
+def test_more_than_three_curves_are_means_alone() -> None:
+    surfaces = [make_surface(num_directions=3, num_examples=5, weights=str(index)) for index in range(4)]
+    assert curves_caption(surfaces, list("abcd")).startswith(
+        "Lines: means over directions, for these examples. Single directions and 95 % bands are not drawn for more "
+        "than 3 curves."
+    )
+    assert curves_caption(surfaces[:3], list("abc")).startswith("Thin lines: one direction each")
+
+
+def test_caption_says_where_a_band_is_cut_off() -> None:
+    surface = make_surface(num_directions=3, num_examples=20)
+    assert "cut off where no value can lie" in curves_caption([surface], ["at"], "robust-error")
+    assert "cut off" not in curves_caption([make_surface(num_examples=20)], ["at"])
+
+
+def test_series_of_both_splits_names_its_epochs_once() -> None:
+    test = {"split": "test", "digest": "data-1"}
+    surfaces = [make_surface(num_directions=1, num_examples=5, data=data) for data in ({}, test) for _ in range(2)]
+    caption = series_caption(surfaces, ["epoch 1", "epoch 3"] * 2)
+    assert "one for each epoch; solid: train, dashed: test." in caption
+    assert "Examples: 5 of digits train; 5 of digits test." in caption
+    assert "epoch 1" not in caption

@@ -5,9 +5,10 @@ from typing import Any
 
 import pytest
 
-from landscape.analysis.statistics import paired_difference, rise
+from landscape.analysis.comparison import comparison_sentences
+from landscape.analysis.statistics import rise
 from landscape.analysis.style import style_curves
-from landscape.analysis.tables import aligned, compare, comparison_sentences, curve_table, numbers, rise_table
+from landscape.analysis.tables import CURVE_COLUMNS, aligned, curve_table, curve_tables, numbers, rise_table
 from tests.analysis.synthetic import make_surface
 
 
@@ -46,78 +47,79 @@ def test_errors_are_in_percent() -> None:
     assert lines[2].split()[1] == f"{100 * curve.surface.mean('robust-error')[:, 0].mean():.2f}"
 
 
-def test_rise_table_marks_what_is_interpolated_absent_or_masked() -> None:
+def test_rise_table_marks_what_is_interpolated_or_masked_and_leaves_out_what_is_absent() -> None:
     curves = curves_of(AT, {**AWP, "grid": "-0.5:0.5:11", "not_finite": ((3, 10),)})
     text = rise_table(curves)
-    rows = {tuple(line.split()[:2]): line.split()[2:] for line in text.splitlines()[2:10]}
+    rows = {tuple(line.split()[:2]): line.split()[2:] for line in text.splitlines()[2:9]}
     found = rise(curves[0].surface, 0.1)
     assert found is not None
     assert rows["at", "0.1"][0] == f"{found.value:.4f}"
     assert rows["at", "0.25"][0].startswith("~")
-    assert rows["awp", "1"] == ["-"] * 4
     assert rows["awp", "0.5"][0].endswith("*")
-    notes = text.splitlines()[10:]
-    assert notes[0].startswith("- the grid does not reach ±r")
-    assert notes[1].startswith("~ ±r are no nodes of the grid")
-    assert notes[2] == "* awp: directions left out (a point is missing or not finite): 1 at r = 0.5."
+    assert ("awp", "1") not in rows
+    notes = text.splitlines()[9:]
+    assert notes[0].startswith("SE: standard errors of rise(r)")
+    assert notes[1] == "No row for r = 1 of awp: the grid does not reach ±r."
+    assert notes[2].startswith("~ ±r are no nodes of the grid")
+    assert notes[3] == "* awp: directions left out (a point is missing or not finite): 1 at r = 0.5."
 
 
-def test_flatter_names_radius_interval_and_basis() -> None:
-    at, awp = curves_of(AT, AWP)
-    difference = paired_difference(at.surface, awp.surface, 0.5)
-    assert difference is not None
-    assert difference.low is not None
-    assert difference.high is not None
-    expected = (
-        f"awp is flatter than at at r = 0.5 by {difference.value:.2f} [{difference.low:.2f}, {difference.high:.2f}] "
-        "(95 %, paired over 10 directions, 100 examples)."
-    )
-    assert compare(at, awp) == expected
-    assert compare(awp, at) == expected
+def test_a_coarse_grid_has_only_the_rows_that_it_can_give() -> None:
+    text = rise_table(curves_of({**AT, "grid": "-1:1:5"}, {**AWP, "grid": "-1:1:5"}))
+    assert [line.split()[:2] for line in text.splitlines()[2:6]] == [
+        ["at", "0.5"],
+        ["at", "1"],
+        ["awp", "0.5"],
+        ["awp", "1"],
+    ]
+    assert "No row for r = 0.1, 0.25: the nodes lie too far apart." in text
+    nothing = rise_table(curves_of({**AT, "grid": "-0.05:0.05:5"}))
+    assert nothing.splitlines()[1:] == ["No row for r = 0.1, 0.25, 0.5, 1: the grid does not reach ±r."]
 
 
-SENTENCES: dict[str, tuple[dict[str, Any], dict[str, Any], tuple[str, ...]]] = {
-    "no difference": (
-        {**AT, "seed": 1},
-        {**AT, "label": "twin", "seed": 2},
-        ("No difference is shown between at and twin at r = 0.5", "includes 0 (95 %, paired"),
-    ),
-    "two directions": (
-        {**AT, "num_directions": 2},
-        {**AWP, "num_directions": 2},
-        ("No difference is shown between at and awp", "there is no interval with 2 directions"),
-    ),
-    "other shapes": (
-        AT,
-        {**AWP, "parameter_shapes": "other"},
-        ("unpaired over 10 directions, paired over 100 examples", "Note: the shapes of their parameters differ."),
-    ),
-    "other attack": (AT, {**AWP, "attack": {"num_steps": 20}}, ("Note: measured differently (attack)",)),
-    "smaller grid": ({**AT, "grid": "-0.3:0.3:7"}, AWP, ("at r = 0.25 by ~", "Note: ~ interpolated")),
-    "no common radius": (
-        {**AT, "grid": "-0.05:0.05:5"},
-        AWP,
-        ("are not compared: no radius of 0.1, 0.25, 0.5, 1 lies in both grids.",),
-    ),
-    "masked": (AT, {**AWP, "missing": ((0, 5),)}, ("over 9 directions", "Note: 1 curves left out")),
-}
+CLEAN: dict[str, Any] = {"objective": "clean", "attack": {"name": "none"}}
 
 
-@pytest.mark.parametrize(("a", "b", "parts"), SENTENCES.values(), ids=SENTENCES.keys())
-def test_sentences_claim_no_more_than_they_show(a: dict[str, Any], b: dict[str, Any], parts: tuple[str, ...]) -> None:
-    (sentence,) = comparison_sentences(curves_of(a, b))
-    for part in parts:
-        assert part in sentence
+@pytest.mark.parametrize("changes", [CLEAN, {"attack": {"name": "none"}}], ids=["objective clean", "attack none"])
+def test_without_attack_every_accuracy_is_natural(changes: dict[str, Any]) -> None:
+    curves = curves_of({**AT, "grid": "-1:1:5", **changes})
+    for text in (curve_table(curves[0]), rise_table(curves)):
+        assert "natural loss" in text
+        assert "natural accuracy" in text
+        assert "robust" not in text
+        assert "adversarial" not in text
+    row = curve_table(curves[0]).splitlines()[2].split()
+    assert row[4] == f"{100 * curves[0].surface.clean_correct[:, 0].mean():.1f}"
+    plain = json.loads(json.dumps(numbers(curves), allow_nan=False))
+    (curve,) = plain["curves"]
+    assert plain["title"] == "natural loss"
+    assert set(curve["robust_accuracy"]) == {None}
+    assert curve["centre_robust_accuracy"] is None
+    assert curve["natural_accuracy"][0] == curves[0].surface.clean_correct[:, 0].mean()
+    assert [found["robust_accuracy"] for found in curve["rises"]] == [None, None]
 
 
-def test_pairs_are_compared_within_a_split() -> None:
-    test = {"data": {"split": "test", "digest": "data-1"}}
-    curves = curves_of(AT, {**AT, **test, "weights": "0"}, {**AWP, "weights": "2"}, {**AWP, **test, "weights": "2"})
-    first, second = comparison_sentences(curves)
-    assert first.startswith("awp (train) is flatter than at (train)")
-    assert second.startswith("awp (test) is flatter than at (test)")
-    assert comparison_sentences(curves[:2]) == []
-    assert comparison_sentences(curves_of(AT, AWP, {**AWP, "label": "third"})) == []
+def test_natural_quantities_stand_beside_natural_accuracy() -> None:
+    curves = curves_of({**AT, "grid": "-1:1:5"})
+    assert curve_table(curves[0], "natural-loss").splitlines()[1].endswith("natural accuracy")
+    assert rise_table(curves, "natural-loss").splitlines()[1].endswith("natural accuracy")
+    assert rise_table(curves).splitlines()[1].endswith("robust accuracy")
+
+
+def test_mixed_objectives_say_which_accuracy_is_which() -> None:
+    text = rise_table(curves_of(AT, {**AT, "weights": "0", **CLEAN}))
+    assert "accuracy: natural for at (natural), where nothing was attacked; robust for the others." in text
+    assert "g(0); loss (cross-entropy, nats)" in text
+
+
+def test_columns_are_explained_once() -> None:
+    text = curve_tables(curves_of(AT, AWP))
+    assert text.count("SE examples: ") == 1
+    assert text.endswith(f"\n{CURVE_COLUMNS}")
+
+
+def test_rises_of_errors_are_in_percentage_points() -> None:
+    assert rise_table(curves_of(AT), "robust-error").splitlines()[0].endswith("robust error (percentage points)")
 
 
 def test_numbers_are_plain_json() -> None:
@@ -133,4 +135,5 @@ def test_numbers_are_plain_json() -> None:
     assert awp["rises"][2]["value"] == found.value
     assert plain["differences"][2]["paired"] is True
     assert plain["differences"][3]["low"] is None
+    assert plain["settings"].startswith("Attack: PGD-10, L∞, ε = 0.15")
     assert plain["sentences"] == comparison_sentences(curves)
