@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import hashlib
 import json
 import os
+import stat
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 import numpy.typing as npt
 
 from landscape.errors import FileError
+
+_DEEPEST_JSON = 64
 
 
 def cache_folder() -> Path:
@@ -56,9 +60,9 @@ def written_atomically(path: Path) -> Iterator[Path]:
         temporary.chmod(0o666 & ~_umask())
         os.replace(temporary, path)
         temporary = None
-        _sync_folder(path.parent)
+        sync_folder(path.parent)
     except OSError as error:
-        raise FileError(f"cannot write {path}: {_reason(error)}; name another place or make room.") from error
+        raise FileError(f"cannot write {path}: {reason_of(error)}; name another place or make room.") from error
     finally:
         if temporary is not None:
             temporary.unlink(missing_ok=True)
@@ -82,7 +86,50 @@ def require_writable(folder: Path) -> None:
             probe.write(b"\0")
             probe.flush()
     except OSError as error:
-        raise FileError(f"cannot write in {folder}: {_reason(error)}; name another folder or make room.") from error
+        raise FileError(f"cannot write in {folder}: {reason_of(error)}; name another folder or make room.") from error
+
+
+def open_regular(path: Path) -> BinaryIO:
+    """Open a file for reading; unlike `open` it never waits, as a pipe or a device in the place of a file would.
+
+    Raises:
+        OSError: there is no such file, it cannot be read, or it is no regular file.
+    """
+    mode = os.stat(path).st_mode
+    if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
+        raise OSError(errno.EINVAL, "it is no regular file", str(path))
+    return open(path, "rb")
+
+
+def remove_file(path: Path) -> None:
+    """Delete a file that may be gone already.
+
+    Raises:
+        FileError: it cannot be deleted.
+    """
+    try:
+        path.unlink(missing_ok=True)
+    except OSError as error:
+        raise FileError(f"cannot remove {path}: {reason_of(error)}; remove it or name another folder.") from error
+
+
+def sync_folder(folder: Path) -> None:
+    """Make new, renamed and deleted names in a folder survive the loss of power.
+
+    Raises:
+        OSError: the disk is full or gone.
+    """
+    if os.name == "posix":
+        handle = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)
+
+
+def reason_of(error: OSError) -> str:
+    """What the operating system says, as the middle of a sentence."""
+    return (error.strerror or str(error)).rstrip(".")
 
 
 @contextlib.contextmanager
@@ -95,7 +142,7 @@ def locked(path: Path) -> Iterator[None]:
         path.parent.mkdir(parents=True, exist_ok=True)
         lock.acquire()
     except OSError as error:
-        raise FileError(f"cannot lock {path}: {_reason(error)}.") from error
+        raise FileError(f"cannot lock {path}: {reason_of(error)}.") from error
     try:
         yield
     finally:
@@ -105,6 +152,25 @@ def locked(path: Path) -> Iterator[None]:
 def canonical_json(value: Any) -> str:
     """JSON with sorted keys and no spaces: equal values have equal text. NaN and infinities are refused."""
     return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=True, allow_nan=False)
+
+
+def parse_json(text: str | bytes) -> Any:
+    """The value whose text this is: whatever it gives back, `canonical_json` takes.
+
+    Raises:
+        ValueError: no JSON, or with NaN, infinities, or nesting beyond what any file of this package has.
+    """
+    try:
+        value = json.loads(text)
+    except RecursionError as error:
+        raise ValueError("it is nested too deeply") from error
+    level = [value]
+    for _ in range(_DEEPEST_JSON):
+        level = [part for outer in level for part in _parts(outer)]
+    if level:
+        raise ValueError("it is nested too deeply")
+    canonical_json(value)
+    return value
 
 
 def digest_json(value: Any) -> str:
@@ -128,20 +194,13 @@ def digest_file(path: Path) -> str:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
-def _reason(error: OSError) -> str:
-    return (error.strerror or str(error)).rstrip(".")
+def _parts(value: Any) -> Iterable[Any]:
+    if isinstance(value, dict):
+        return value.values()
+    return value if isinstance(value, list) else ()
 
 
 def _umask() -> int:
     current = os.umask(0)
     os.umask(current)
     return current
-
-
-def _sync_folder(folder: Path) -> None:
-    if os.name == "posix":
-        handle = os.open(folder, os.O_RDONLY)
-        try:
-            os.fsync(handle)
-        finally:
-            os.close(handle)

@@ -28,8 +28,11 @@ def parameters_of(model: nn.Module) -> Weights:
 
 
 def digest_weights(model: nn.Module | Mapping[str, Tensor]) -> str:
-    """sha256 over names, shapes, dtypes and bytes of parameters and buffers: content only, never dates or places."""
-    state = model.state_dict() if isinstance(model, nn.Module) else model
+    """sha256 over names, shapes, dtypes and bytes of parameters and buffers: content only, never dates or places.
+
+    Of a model, buffers that its state dict leaves out count too: they determine what it computes.
+    """
+    state = dict([*model.named_parameters(), *model.named_buffers()]) if isinstance(model, nn.Module) else model
     return digest_arrays(
         {f"{name} {tensor.dtype} {list(tensor.shape)}": _bytes(tensor) for name, tensor in state.items()}
     )
@@ -128,7 +131,8 @@ def use_channels_last(model: nn.Module) -> None:
     """Lay out convolution kernels as the convolutions of most devices prefer; their values stay."""
     for parameter in model.parameters():
         if parameter.dim() == 4:
-            parameter.data = parameter.data.contiguous(memory_format=torch.channels_last)
+            # A copy: a kernel with one input channel counts as contiguous in both layouts, whatever its strides.
+            parameter.data = parameter.data.clone(memory_format=torch.channels_last)
 
 
 def _bytes(tensor: Tensor) -> npt.NDArray[np.uint8]:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from operator import attrgetter
 
 import pytest
 import torch
@@ -38,9 +39,8 @@ def test_fp32_is_fp32_whatever_the_caller_chose_and_the_choice_comes_back(chosen
     chosen()
 
     def state() -> list[str]:
-        backends = torch.backends
-        places = (backends.cuda.matmul, backends.cudnn.conv, backends.mkldnn.matmul, backends.mkldnn.conv)
-        return [str(place.fp32_precision) for place in places]
+        names = ("cuda.matmul", "cudnn.conv", "mkldnn.matmul", "mkldnn.conv")
+        return [str(attrgetter(f"{name}.fp32_precision")(torch.backends)) for name in names]
 
     before = state()
     with arithmetic("fp32", CPU):

@@ -3,59 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from landscape.analysis.settings import describe_settings, normalization_of, objective_of
-from landscape.analysis.statistics import MIN_DIRECTIONS
-from landscape.errors import InputError
-from landscape.names import QUANTITIES
+from landscape.analysis.settings import describe_settings, measured_as, normalization_of, split_of
+from landscape.analysis.statistics import MIN_DIRECTIONS, summarize_curve
+from landscape.analysis.wording import quantity_words
 from landscape.surfaces.surface import DONE, MISSING, NOT_FINITE
 
 if TYPE_CHECKING:
     from landscape.surfaces.surface import Surface
 
-LOSSES = {
-    "cross-entropy": "cross-entropy, nats",
-    "margin": "margin",
-    "ce-normalised": "cross-entropy of normalised logits, nats",
-}
-
 MOST_NAMED = 4
 """Curves that a caption names one by one for a setting in which they differ from others."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class QuantityWords:
-    """How one quantity is written.
-
-    Attributes:
-        title: its name, for example `adversarial loss`.
-        unit: what its numbers are, for example `cross-entropy, nats`.
-        scale: factor from stored to shown numbers; 100 for errors in percent.
-        digits: digits after the point in tables.
-    """
-
-    title: str
-    unit: str
-    scale: float
-    digits: int
-
-
-def quantity_words(quantity: str, surfaces: Sequence[Surface]) -> QuantityWords:
-    """The words for a quantity of these surfaces.
-
-    Raises:
-        InputError: the quantity is unknown.
-    """
-    if quantity not in QUANTITIES:
-        raise InputError(f"a quantity is one of {', '.join(QUANTITIES)}, got {quantity!r}.")
-    if quantity.endswith("error"):
-        return QuantityWords(title=quantity.replace("-", " "), unit="%", scale=100.0, digits=2)
-    losses = {str(surface.spec.get("loss", "cross-entropy")) for surface in surfaces}
-    unit = " or ".join(sorted(LOSSES.get(loss, loss) for loss in losses)) or LOSSES["cross-entropy"]
-    clean = quantity == "natural-loss" or all(_without_attack(surface) for surface in surfaces)
-    return QuantityWords(title="natural loss" if clean else "adversarial loss", unit=unit, scale=1.0, digits=4)
+FEW_CURVES = 3
+"""More curves than these are drawn without directions and bands: their bands would cover one another."""
 
 
 def alpha_label(surfaces: Sequence[Surface]) -> str:
@@ -70,35 +33,46 @@ def value_label(quantity: str, surfaces: Sequence[Surface], *, centred: bool = F
     """Label of the vertical axis."""
     words = quantity_words(quantity, surfaces)
     if centred:
-        unit = "% points" if words.unit == "%" else words.unit.rpartition(", ")[2]
-        return f"{words.title} g(α) − g(0) ({unit})"
+        return f"{words.title} g(α) − g(0) ({words.unit_of_differences})"
     return f"{words.title} g(α) ({words.unit})"
 
 
-def curves_caption(surfaces: Sequence[Surface], labels: Sequence[str]) -> str:
-    """Caption of a figure with every direction: what lines and bands are, then every setting."""
-    few = [
-        label for surface, label in zip(surfaces, labels, strict=True) if len(surface.direction_ids) < MIN_DIRECTIONS
-    ]
-    lines = "Thin lines: one direction each; thick: their mean; band: 95 % t-interval of that mean over directions"
-    if few:
-        lines += f" (none with fewer than {MIN_DIRECTIONS} directions: {', '.join(few)})"
-    return f"{lines}, for these examples. {settings_caption(surfaces, labels)}"
+def curves_caption(surfaces: Sequence[Surface], labels: Sequence[str], quantity: str = "loss") -> str:
+    """Caption of a figure of curves: what lines and bands are, then every setting."""
+    return f"{_drawn(surfaces, labels, quantity)} {settings_caption(surfaces, labels)}"
 
 
 def series_caption(surfaces: Sequence[Surface], labels: Sequence[str]) -> str:
     """Caption of a series: means only."""
-    return f"Lines: means over directions and examples, one for each epoch. {settings_caption(surfaces, labels)}"
+    splits = "; solid: train, dashed: test" if len({split_of(surface) for surface in surfaces}) > 1 else ""
+    lines = f"Lines: means over directions and examples, one for each epoch{splits}."
+    return f"{lines} {settings_caption(surfaces, labels)}"
 
 
 def settings_caption(surfaces: Sequence[Surface], labels: Sequence[str]) -> str:
     """Every setting, each said once where the surfaces agree, and the number of masked points."""
+    return " ".join([settings_line(surfaces, labels), *masked_sentences(surfaces, labels)])
+
+
+def settings_line(surfaces: Sequence[Surface], labels: Sequence[str]) -> str:
+    """Every setting, each said once where the surfaces agree."""
     described = [describe_settings(surface) for surface in surfaces]
-    topics = list(dict.fromkeys(topic for settings in described for topic in settings))
-    sentences = [
-        f"{topic}: {_agreed([settings.get(topic, 'all') for settings in described], labels)}." for topic in topics
-    ]
-    return " ".join([*sentences, *masked_sentences(surfaces, labels)])
+    topics = dict.fromkeys(topic for settings in described for topic in settings)
+    splits, ways = [split_of(surface) for surface in surfaces], [measured_as(surface) for surface in surfaces]
+    sentences = []
+    for topic in topics:
+        values = [settings.get(topic, "all") for settings in described]
+        longest = max(values, key=len)
+        if topic == "Examples" and len(set(values)) == len(set(splits)):
+            said = "; ".join(dict.fromkeys(values))  # labels or lines say which curve is of which split
+        elif topic == "Seeds" and all(longest.startswith(value) for value in values):
+            said = longest  # where nothing was attacked, one seed is enough
+        elif topic == "Attack" and len(set(values)) == len(set(ways)):
+            said = _agreed(values, ways)
+        else:
+            said = _agreed(values, labels)
+        sentences.append(f"{topic}: {said}.")
+    return " ".join(sentences)
 
 
 def masked_sentences(surfaces: Sequence[Surface], labels: Sequence[str]) -> list[str]:
@@ -120,7 +94,8 @@ def _agreed(values: Sequence[str], labels: Sequence[str]) -> str:
     """One value if all are equal, else each value with the labels that have it."""
     owners: dict[str, list[str]] = {}
     for value, label in zip(values, labels, strict=True):
-        owners.setdefault(value, []).append(label)
+        named = owners.setdefault(value, [])
+        named += [label] if label not in named else []
     if len(owners) == 1:
         return values[0]
     return "; ".join(f"{value} [{_enumerated(who)}]" for value, who in owners.items())
@@ -132,6 +107,26 @@ def _enumerated(labels: Sequence[str]) -> str:
     return ", ".join(labels)
 
 
-def _without_attack(surface: Surface) -> bool:
-    attack = surface.spec.get("attack")
-    return objective_of(surface) == "clean" or (isinstance(attack, dict) and attack.get("name") == "none")
+def _drawn(surfaces: Sequence[Surface], labels: Sequence[str], quantity: str) -> str:
+    """What lines and bands are."""
+    if len(surfaces) > FEW_CURVES:
+        return (
+            "Lines: means over directions, for these examples. "
+            f"Single directions and 95 % bands are not drawn for more than {FEW_CURVES} curves."
+        )
+    few = [
+        label for surface, label in zip(surfaces, labels, strict=True) if len(surface.direction_ids) < MIN_DIRECTIONS
+    ]
+    lines = "Thin lines: one direction each; thick: their mean; band: 95 % t-interval of that mean over directions"
+    if few:
+        lines += f" (none with fewer than {MIN_DIRECTIONS} directions: {', '.join(few)})"
+    if _leaves_range(surfaces, quantity):
+        lines += ", cut off where no value can lie"
+    return f"{lines}, for these examples."
+
+
+def _leaves_range(surfaces: Sequence[Surface], quantity: str) -> bool:
+    """Whether some band goes beyond the values that its quantity can have."""
+    words = quantity_words(quantity, surfaces)
+    summaries = [summarize_curve(surface, quantity) for surface in surfaces]
+    return any((found.low < words.lowest).any() or (found.high > words.highest).any() for found in summaries)

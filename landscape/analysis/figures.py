@@ -34,7 +34,7 @@ def curve_figure(curves: Sequence[Curve], *, quantity: str = "loss", title: str 
         title: a line above the legend.
 
     Raises:
-        InputError: no curve, a surface over a plane, or an unknown quantity.
+        InputError: no curve, a surface over a plane, or a quantity that is unknown or was not measured.
     """
     if not curves:
         raise InputError("a figure needs at least one curve, got none.")
@@ -47,7 +47,7 @@ def curve_figure(curves: Sequence[Curve], *, quantity: str = "loss", title: str 
             draw_curves(axes, curves, quantity=quantity, centred=centred)
             axes.tick_params(labelleft=True)
 
-    return compose(Page(caption=curves_caption(surfaces, labels), title=title), draw)
+    return compose(Page(caption=curves_caption(surfaces, labels, quantity), title=title), draw)
 
 
 def save_figure(figure: Figure, path: Path | str) -> Path:

@@ -49,6 +49,11 @@ def differing_measures(a: Surface, b: Surface) -> tuple[str, ...]:
     )
 
 
+def same_weights(a: Surface, b: Surface) -> bool:
+    """Whether two surfaces are known to be of the same weights."""
+    return not _differ(a.spec, b.spec, "weights")
+
+
 def attack_seed(spec: Mapping[str, Any]) -> Any:
     """The seed of the random starts; None if a spec keeps none."""
     attack = spec.get("attack")

@@ -5,10 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from landscape.analysis.captions import alpha_label, quantity_words, value_label
+import numpy as np
+
+from landscape.analysis.captions import FEW_CURVES, alpha_label, value_label
 from landscape.analysis.samples import centre_values, require_line
 from landscape.analysis.statistics import summarize_curve
 from landscape.analysis.style import Curve, style_curves
+from landscape.analysis.wording import quantity_words
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -25,8 +28,10 @@ def plot_curves(
 ) -> Axes:
     """Draw the curves of surfaces: a thin line for each direction, their mean, and the 95 % t-interval of the mean.
 
-    The interval is over directions, for the measured examples; with fewer than three directions there is none. Points
-    that are missing or not finite are left out. Every mean carries its label: call `axes.legend()` for a legend.
+    The interval is over directions, for the measured examples, and cut off where no value can lie; with fewer than
+    three directions there is none. It does not widen the y range, which is that of the lines. Of more than three
+    surfaces only the means are drawn. Points that are missing or not finite are left out. Every mean carries its
+    label: call `axes.legend()` for a legend.
 
     Args:
         axes: where to draw.
@@ -39,7 +44,8 @@ def plot_curves(
         The axes.
 
     Raises:
-        InputError: no surface, a surface over a plane, an unknown quantity, or another number of labels.
+        InputError: no surface, a surface over a plane, another number of labels, or a quantity that is unknown or was
+            not measured.
     """
     several = list(surfaces) if isinstance(surfaces, Sequence) else [surfaces]
     return draw_curves(axes, style_curves(several, labels), quantity=quantity, centred=centred)
@@ -49,15 +55,16 @@ def draw_curves(axes: Axes, curves: Sequence[Curve], *, quantity: str = "loss", 
     """As `plot_curves`, with colours, lines and markers of the caller's choice.
 
     Raises:
-        InputError: a surface over a plane, or an unknown quantity.
+        InputError: a surface over a plane, or a quantity that is unknown or was not measured.
     """
     surfaces = [curve.surface for curve in curves]
     scale = quantity_words(quantity, surfaces).scale
+    spread = len(curves) <= FEW_CURVES
     # All thin lines lie below all means, so that no checkpoint hides another's mean.
-    for curve in curves:
+    for curve in curves if spread else ():
         _draw_directions(axes, curve, quantity, scale, centred)
     for curve in curves:
-        draw_mean(axes, curve, quantity=quantity, centred=centred)
+        draw_mean(axes, curve, quantity=quantity, centred=centred, band=spread)
     axes.set_xlabel(alpha_label(surfaces))
     axes.set_ylabel(value_label(quantity, surfaces, centred=centred))
     return axes
@@ -65,12 +72,13 @@ def draw_curves(axes: Axes, curves: Sequence[Curve], *, quantity: str = "loss", 
 
 def draw_mean(axes: Axes, curve: Curve, *, quantity: str, centred: bool, band: bool = True, **line: Any) -> Axes:
     """Draw the mean of one curve, with its band; `line` overrides settings of the line."""
-    summary = summarize_curve(curve.surface, quantity)
-    scale = quantity_words(quantity, [curve.surface]).scale
-    shift = summary.centre if centred else 0.0
+    summary, words = summarize_curve(curve.surface, quantity), quantity_words(quantity, [curve.surface])
+    scale, shift = words.scale, summary.centre if centred else 0.0
     if band:
-        low, high = scale * (summary.low - shift), scale * (summary.high - shift)
+        low, high = (scale * (np.clip(end, words.lowest, words.highest) - shift) for end in (summary.low, summary.high))
+        limits = axes.dataLim.frozen()
         axes.fill_between(summary.alpha, low, high, color=curve.colour, alpha=0.18, linewidth=0, zorder=2.2)
+        axes.dataLim.set(limits)  # a wide band does not flatten the curves
     look = {
         "color": curve.colour,
         "linestyle": curve.linestyle,

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
+from landscape.analysis.settings import is_attacked
 from landscape.errors import InputError
 from landscape.surfaces.surface import DONE
 
@@ -26,7 +27,8 @@ class DirectionRises:
     Attributes:
         direction_ids: (D,) of these directions.
         values: (D, n) rise of each example along each direction.
-        robust_accuracy: (D,) share in [0, 1] of adversarial examples classified correctly at +-r.
+        robust_accuracy: (D,) share in [0, 1] of adversarial examples right at +-r; NaN if nothing was attacked.
+        natural_accuracy: (D,) share in [0, 1] of clean examples right at +-r.
         interpolated: whether +-r are not nodes of the grid.
         num_masked: directions left out because a point that they need is missing or not finite.
     """
@@ -34,6 +36,7 @@ class DirectionRises:
     direction_ids: npt.NDArray[np.int64]
     values: Floats
     robust_accuracy: Floats
+    natural_accuracy: Floats
     interpolated: bool
     num_masked: int
 
@@ -60,20 +63,33 @@ def direction_rises(surface: Surface, radius: float, quantity: str) -> Direction
     require_line(surface)
     if not (np.isfinite(radius) and radius > 0):
         raise InputError(f"a radius is a positive number, got {radius}.")
-    nodes = np.union1d(np.asarray(surface.grid.alpha, dtype=np.float64), [0.0])
+    nodes = _nodes(surface)
     plus, minus = _weights(nodes, radius), _weights(nodes, -radius)
     if plus is None or minus is None:
         return None
     weights = (plus + minus) / 2
     rises = _weighted_sum(surface, quantity, nodes, weights) - centre_values(surface, quantity)
-    errors = _weighted_sum(surface, "robust-error", nodes, weights).mean(axis=1)
+    robust, natural = (
+        1.0 - _weighted_sum(surface, name, nodes, weights).mean(axis=1) for name in ("robust-error", "natural-error")
+    )
     finite = np.isfinite(rises).all(axis=1)
     return DirectionRises(
         direction_ids=np.asarray(surface.direction_ids, dtype=np.int64)[finite],
         values=rises[finite],
-        robust_accuracy=1.0 - errors[finite],
+        robust_accuracy=(robust if is_attacked(surface) else np.full_like(robust, np.nan))[finite],
+        natural_accuracy=natural[finite],
         interpolated=not np.isin([radius, -radius], nodes).all(),
         num_masked=int((~finite).sum()),
+    )
+
+
+def why_no_rise(surface: Surface, radius: float) -> str | None:
+    """Why the grid of a one-dimensional surface gives no rise(radius), in words; None if it gives one."""
+    nodes = _nodes(surface)
+    if _weights(nodes, radius) is not None and _weights(nodes, -radius) is not None:
+        return None
+    return (
+        "the nodes lie too far apart" if nodes[0] <= -radius and radius <= nodes[-1] else "the grid does not reach ±r"
     )
 
 
@@ -85,6 +101,11 @@ def require_line(surface: Surface) -> None:
     """
     if surface.grid.beta is not None:
         raise InputError("curves and rises need a surface along one direction at a time, got one over a plane.")
+
+
+def _nodes(surface: Surface) -> Floats:
+    """The nodes of the grid and the centre, in order."""
+    return np.union1d(np.asarray(surface.grid.alpha, dtype=np.float64), [0.0])
 
 
 def _weights(nodes: Floats, position: float) -> Floats | None:

@@ -33,6 +33,9 @@ OTHER_LINE: dict[str, Any] = {"linewidth": 1.6, "label": "_"}
 """Not in the legend: the colour bar names these epochs."""
 
 
+_Drawn = tuple[int, Curve]
+
+
 @dataclass(frozen=True, kw_only=True)
 class Parting:
     """Where the panels of a series part.
@@ -87,7 +90,8 @@ def series_figure(
 ) -> Figure:
     """Mean curves of one run, coloured by epoch: up to the parting on the left, from it on the right.
 
-    The upper row shows g(alpha), the lower one g(alpha) - g(0); all four panels share one y range. The best epoch is
+    The upper row shows g(alpha), the lower one g(alpha) - g(0); all panels share one y range. Where the parting is the
+    first or the last epoch there is one group: g(alpha) on the left, g(alpha) - g(0) on the right. The best epoch is
     black. Where an epoch was measured on both splits, train is solid and test dashed.
 
     Args:
@@ -108,24 +112,38 @@ def series_figure(
         (epoch, _curve(surface, epoch, scale, both))
         for epoch, surface in sorted(zip(epochs, surfaces, strict=True), key=lambda pair: pair[0])
     ]
-    before = [pair for pair in drawn if pair[0] <= parting.epoch]
-    after = [pair for pair in drawn if pair[0] >= parting.epoch]
+    groups = _groups(drawn, parting)
 
     def draw(figure: Figure, panels: Any) -> None:
-        for row, centred in zip(panels, (False, True), strict=True):
-            for axes, shown in zip(row, (before, after), strict=True):
+        grid = panels if len(groups) > 1 else panels.T  # rows: g(alpha), then g(alpha) - g(0)
+        for row, centred in zip(grid, (False, True), strict=True):
+            for axes, (name, shown) in zip(row, groups, strict=True):
                 for epoch, curve in shown:
                     line = BEST_LINE if epoch == parting.best_epoch else OTHER_LINE
                     draw_mean(axes, curve, quantity=quantity, centred=centred, band=False, **line)
-                axes.tick_params(labelbottom=centred)
+                if len(groups) > 1 and not centred:
+                    axes.set_title(name)
+                axes.tick_params(labelbottom=axes in panels[-1], labelleft=axes is row[0])
             row[0].set_ylabel(value_label(quantity, surfaces, centred=centred))
-        _name_panels(panels, parting, before, after)
-        for axes in panels[1]:
+        for axes in panels[-1]:
             axes.set_xlabel(alpha_label(surfaces))
         _colour_bar(figure, panels, scale)
 
+    heading = title if len(groups) > 1 else ", ".join(filter(None, [title, groups[0][0]]))
     caption = series_caption(surfaces, [f"epoch {epoch}" for epoch in epochs])
-    return compose(Page(rows=2, panel_height=3.5, caption=caption, title=title), draw)
+    return compose(Page(rows=len(groups), panel_height=3.5, caption=caption, title=heading), draw)
+
+
+def _groups(drawn: Sequence[_Drawn], parting: Parting) -> list[tuple[str, list[_Drawn]]]:
+    """The epochs of each side of the parting with their title; one group if one side holds no other epoch."""
+    moment = f"epoch {parting.epoch} ({parting.name})"
+    before = [pair for pair in drawn if pair[0] <= parting.epoch]
+    after = [pair for pair in drawn if pair[0] >= parting.epoch]
+    if len(before) == len(drawn):
+        return [(f"up to {moment}", before)]
+    if len(after) == len(drawn):
+        return [(f"from {moment}", after)]
+    return [(f"up to {moment}", before), (f"from {moment}", after)]
 
 
 def _threshold(split_at: str) -> float | None:
@@ -183,10 +201,6 @@ def _colour_scale(epochs: Sequence[int]) -> Any:
 def _colour_bar(figure: Figure, panels: Any, scale: Any) -> None:
     from matplotlib.ticker import MaxNLocator
 
-    figure.colorbar(scale, ax=panels, label="epoch", ticks=MaxNLocator(10, integer=True), aspect=40, pad=0.01)
-
-
-def _name_panels(panels: Any, parting: Parting, before: Sequence[Any], after: Sequence[Any]) -> None:
-    moment = f"epoch {parting.epoch} ({parting.name})"
-    for axes, name, shown in zip(panels[0], (f"up to {moment}", f"from {moment}"), (before, after), strict=True):
-        axes.set_title(name if shown else f"{name}: none measured")
+    figure.colorbar(
+        scale, ax=panels, label="epoch", ticks=MaxNLocator(10, integer=True), aspect=20 * len(panels), pad=0.01
+    )

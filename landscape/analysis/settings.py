@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from landscape.analysis.pairing import attack_seed
@@ -29,6 +29,9 @@ OBJECTIVES = {
     "clean": "clean examples only",
 }
 
+LARGEST_SIZE = 1e6
+"""Beyond it a size is no size of pictures, and is shown as it is written."""
+
 THREATS = {"linf": "L∞", "l2": "L2"}
 
 
@@ -36,13 +39,14 @@ def describe_settings(surface: Surface) -> dict[str, str]:
     """Every setting that determines the numbers, in words, by topic."""
     spec = surface.spec
     recipe = _mapping(spec.get("directions"))
+    attack = f", attack {_plain(attack_seed(spec))}" if is_attacked(surface) else ""
     described = {
-        "Attack": f"{describe_attack(spec)}; {OBJECTIVES.get(objective_of(surface), objective_of(surface))}",
+        "Attack": f"{describe_attack(spec)}; {describe_objective(surface)}",
         "Examples": _describe_examples(surface),
         "Directions": _describe_directions(surface, recipe),
         "BatchNorm": _plain(spec.get("batchnorm")),
         "Precision": _plain(spec.get("precision")),
-        "Seeds": f"directions {recipe.get('seed', '?')}, attack {_plain(attack_seed(spec))}",
+        "Seeds": f"directions {recipe.get('seed', '?')}{attack}",
     }
     if layers := recipe.get("layers"):
         described["Layers moved"] = _plain(layers)
@@ -56,12 +60,12 @@ def describe_attack(spec: Mapping[str, Any]) -> str:
     """
     settings = dict(_mapping(spec.get("attack")))
     settings.pop("seed", None)
-    name = str(settings.pop("name", "not recorded"))
+    name = printable(settings.pop("name", "not recorded"))
     if name in ("none", "not recorded"):
         return name.replace("none", "no attack")
     parts = [_attack_title(name, settings)]
     if norm := settings.pop("norm", None):
-        parts.append(THREATS.get(norm, str(norm)))
+        parts.append(THREATS.get(str(norm), _plain(norm)))
     if (epsilon := settings.pop("epsilon", None)) is not None:
         parts.append(f"ε = {in_pixels(epsilon)}")
     if (step := settings.pop("step_size", None)) is not None:
@@ -70,8 +74,18 @@ def describe_attack(spec: Mapping[str, Any]) -> str:
     return ", ".join([*parts, *(f"{key} {_plain(value)}" for key, value in settings.items())])
 
 
-def in_pixels(size: float) -> str:
-    """A size of inputs in [0, 1] as a fraction of 255 where it is one, else as a decimal number."""
+def attacks_apart(surfaces: Sequence[Surface]) -> list[str]:
+    """Of each attack what not all of them share, for example `PGD-10` and `PGD-20`; empty where that is nothing."""
+    parts = [describe_attack(surface.spec).split(", ") for surface in surfaces]
+    common = set(parts[0]).intersection(*parts)
+    return [", ".join(part for part in own if part not in common) for own in parts]
+
+
+def in_pixels(size: Any) -> str:
+    """A size of inputs in [0, 1] as a fraction of 255 where it is one, else as a decimal number; others as they are."""
+    # A file may hold anything here, and a listing of many files must not stumble over one of them.
+    if not isinstance(size, int | float) or not 0 <= size <= LARGEST_SIZE:
+        return _plain(size)
     pixels = size * 255
     whole = abs(pixels - round(pixels)) < 1e-6 and round(pixels) not in (0, 255)
     return f"{round(pixels)}/255" if whole else f"{size:.6g}"
@@ -82,9 +96,29 @@ def objective_of(surface: Surface) -> str:
     return str(surface.spec.get("objective", "adversarial"))
 
 
+def describe_objective(surface: Surface) -> str:
+    """The objective of a surface in words."""
+    if not is_attacked(surface):
+        return OBJECTIVES["clean"]
+    return OBJECTIVES.get(objective_of(surface), objective_of(surface))
+
+
+def is_attacked(surface: Surface) -> bool:
+    """Whether a surface was measured on adversarial examples; else its `adversarial` numbers are natural ones."""
+    return objective_of(surface) != "clean" and _mapping(surface.spec.get("attack")).get("name") != "none"
+
+
+def measured_as(surface: Surface) -> str:
+    """How the examples were made, in a word for legends: `on the fly`, `fixed` or `natural`."""
+    if not is_attacked(surface):
+        return "natural"
+    return {"adversarial": "on the fly"}.get(objective_of(surface), objective_of(surface))
+
+
 def split_of(surface: Surface) -> str | None:
     """The split that the examples are from; None if it was not recorded."""
-    return _mapping(surface.spec.get("data")).get("split")
+    split = _mapping(surface.spec.get("data")).get("split")
+    return None if split is None else printable(split)
 
 
 def normalization_of(surface: Surface) -> str | None:
@@ -94,8 +128,15 @@ def normalization_of(surface: Surface) -> str | None:
 
 
 def _describe_examples(surface: Surface) -> str:
-    origin = " ".join(filter(None, [_mapping(surface.spec.get("data")).get("dataset"), split_of(surface)]))
-    return f"{len(surface.example_ids)} of {origin}" if origin else str(len(surface.example_ids))
+    dataset, split, count = (
+        _mapping(surface.spec.get("data")).get("dataset"),
+        split_of(surface),
+        len(surface.example_ids),
+    )
+    if dataset == split == "own":
+        return f"{count} of the caller's own"
+    origin = " ".join(filter(None, [dataset, split]))
+    return f"{count} of {origin}" if origin else str(count)
 
 
 def _describe_directions(surface: Surface, recipe: Mapping[str, Any]) -> str:
@@ -132,4 +173,9 @@ def _mapping(value: Any) -> Mapping[str, Any]:
 def _plain(value: Any) -> str:
     if isinstance(value, Mapping):
         return " ".join(f"{key} {_plain(part)}" for key, part in value.items())
-    return "not recorded" if value is None else str(value)
+    return "not recorded" if value is None else printable(value)
+
+
+def printable(value: Any) -> str:
+    """Any value of a file as text that every terminal takes."""
+    return str(value).encode("utf-8", "backslashreplace").decode("utf-8")

@@ -16,6 +16,7 @@ import numpy.typing as npt
 
 from landscape.analysis.pairing import differing_directions, differing_examples
 from landscape.analysis.samples import DirectionRises, centre_values, direction_rises, require_line
+from landscape.analysis.settings import is_attacked
 from landscape.surfaces.surface import MISSING, NOT_FINITE
 
 if TYPE_CHECKING:
@@ -40,10 +41,11 @@ class CurveSummary:
         standard_error_examples: standard error over examples of the mean over directions.
         spread_directions: standard deviation over directions of the mean over examples.
         low, high: 95 % t-interval over directions of the mean, for these examples; NaN below three directions.
-        robust_accuracy: share in [0, 1] of adversarial examples classified correctly.
+        robust_accuracy: share in [0, 1] of adversarial examples classified correctly; NaN if nothing was attacked.
+        natural_accuracy: share in [0, 1] of clean examples classified correctly.
         num_directions: directions that were measured and are finite at each alpha.
         centre: the quantity at the centre.
-        centre_robust_accuracy, centre_natural_accuracy: there, shares in [0, 1] of correct adversarial, clean examples.
+        centre_robust_accuracy, centre_natural_accuracy: both accuracies there.
         num_points, num_missing, num_not_finite: of the directions times alphas; the last two are masked.
     """
 
@@ -54,6 +56,7 @@ class CurveSummary:
     low: Floats
     high: Floats
     robust_accuracy: Floats
+    natural_accuracy: Floats
     num_directions: npt.NDArray[np.int64]
     centre: float
     centre_robust_accuracy: float
@@ -72,7 +75,8 @@ class Rise:
         value: mean over directions, both signs and examples of g(+-r) - g(0); NaN if no direction is finite.
         standard_error_directions: standard error over directions; NaN for one direction.
         standard_error_examples: standard error over examples; NaN for one example.
-        robust_accuracy: share in [0, 1] of adversarial examples classified correctly at +-r.
+        robust_accuracy: share in [0, 1] of adversarial examples classified correctly at +-r; NaN if there are none.
+        natural_accuracy: share in [0, 1] of clean examples classified correctly at +-r.
         interpolated: whether +-r are not nodes of the grid.
         num_directions, num_examples: that the value is a mean of.
         num_masked: directions left out because a point that they need is missing or not finite.
@@ -83,6 +87,7 @@ class Rise:
     standard_error_directions: float
     standard_error_examples: float
     robust_accuracy: float
+    natural_accuracy: float
     interpolated: bool
     num_directions: int
     num_examples: int
@@ -145,6 +150,8 @@ def summarize_curve(surface: Surface, quantity: str = "loss") -> CurveSummary:
     mean, spread = _mean(by_direction, axis=0), _deviation(by_direction, axis=0)
     half = t_quantile(num_directions) * spread / np.sqrt(np.maximum(num_directions, 1))
     half = np.where(num_directions >= MIN_DIRECTIONS, half, np.nan)
+    # What was not attacked has no robust accuracy: its adversarial examples are the clean ones.
+    attacked = 1.0 if is_attacked(surface) else np.nan
     return CurveSummary(
         alpha=np.asarray(surface.grid.alpha, dtype=np.float64),
         mean=mean,
@@ -152,10 +159,11 @@ def summarize_curve(surface: Surface, quantity: str = "loss") -> CurveSummary:
         spread_directions=spread,
         low=mean - half,
         high=mean + half,
-        robust_accuracy=_mean(surface.accuracy(), axis=0),
+        robust_accuracy=attacked * _mean(surface.accuracy(), axis=0),
+        natural_accuracy=1.0 - _mean(surface.mean("natural-error"), axis=0),
         num_directions=num_directions,
         centre=float(centre_values(surface, quantity).mean()),
-        centre_robust_accuracy=float(1.0 - centre_values(surface, "robust-error").mean()),
+        centre_robust_accuracy=float(attacked * (1.0 - centre_values(surface, "robust-error").mean())),
         centre_natural_accuracy=float(1.0 - centre_values(surface, "natural-error").mean()),
         num_points=int(surface.status.size),
         num_missing=int((surface.status == MISSING).sum()),
@@ -180,6 +188,7 @@ def rise(surface: Surface, radius: float, quantity: str = "loss") -> Rise | None
         standard_error_directions=_standard_error(rises.values, axis=0),
         standard_error_examples=_standard_error(rises.values, axis=1),
         robust_accuracy=_total_mean(rises.robust_accuracy),
+        natural_accuracy=_total_mean(rises.natural_accuracy),
         interpolated=rises.interpolated,
         num_directions=rises.values.shape[0],
         num_examples=rises.values.shape[1],

@@ -6,8 +6,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from landscape.analysis.settings import split_of
+from landscape.analysis.pairing import MEASURE_SETTINGS
+from landscape.analysis.settings import attacks_apart, measured_as, split_of
 from landscape.errors import InputError
+from landscape.files import canonical_json
 
 if TYPE_CHECKING:
     from landscape.surfaces.surface import Surface
@@ -69,8 +71,9 @@ class Curve:
 def style_curves(surfaces: Sequence[Surface], labels: Sequence[str] | None = None) -> tuple[Curve, ...]:
     """Give every surface its colour, line and marker.
 
-    Surfaces of the same weights on different splits share colour and marker: train is solid, test is dashed, and the
-    split is added to labels that are equal. Otherwise each surface has its own colour, line and marker.
+    Surfaces of the same weights on different splits share colour and marker: train is solid, test is dashed. Otherwise
+    each surface has its own colour, line and marker. Where splits differ, every label says its split; where some
+    examples were attacked on the fly and others were not, every label says that too.
 
     Raises:
         InputError: no surface, or another number of labels.
@@ -81,7 +84,8 @@ def style_curves(surfaces: Sequence[Surface], labels: Sequence[str] | None = Non
         raise InputError(f"{len(surfaces)} surfaces need as many labels, got {len(labels)}.")
     both_splits = compares_splits(surfaces)
     names = _distinct(list(labels) if labels is not None else [surface.label for surface in surfaces], surfaces)
-    owners = [surface.spec.get("weights") if both_splits else index for index, surface in enumerate(surfaces)]
+    # Of the same weights, measured in the same way: then only the split tells curves of one colour apart.
+    owners = [_measured(surface) if both_splits else str(index) for index, surface in enumerate(surfaces)]
     positions = {owner: position for position, owner in enumerate(dict.fromkeys(owners))}
     curves = []
     for surface, name, owner in zip(surfaces, names, owners, strict=True):
@@ -97,18 +101,27 @@ def style_curves(surfaces: Sequence[Surface], labels: Sequence[str] | None = Non
 
 
 def _distinct(labels: Sequence[str], surfaces: Sequence[Surface]) -> list[str]:
-    """Labels that differ: equal ones get their split, if that does not help the start of their key, then a number."""
-    splits = [f"{label} ({split_of(surface)})" for label, surface in zip(labels, surfaces, strict=True)]
-    keys = [f"{label} [{surface.key[:8]}]" for label, surface in zip(labels, surfaces, strict=True)]
-    counted = [f"{label} #{index}" for index, label in enumerate(labels, start=1)]
-    names = []
-    for index, label in enumerate(labels):
-        same = [other for other, found in enumerate(labels) if found == label]
-        candidates = [
-            names_of for names_of in (labels, splits, keys) if len({names_of[other] for other in same}) == len(same)
-        ]
-        names.append((candidates or [counted])[0][index])
+    """Labels that differ: with split and kind of examples where not all share them, and `_additions` where need be."""
+    splits = [split_of(surface) or "split not recorded" for surface in surfaces]
+    varying = [column for column in (splits, [measured_as(surface) for surface in surfaces]) if len(set(column)) > 1]
+    named = [
+        f"{label} ({', '.join(parts)})" if parts else label for label, *parts in zip(labels, *varying, strict=True)
+    ]
+    names = list(named)
+    for name in dict.fromkeys(named):
+        same = [index for index, other in enumerate(named) if other == name]
+        if len(same) > 1:
+            for index, addition in zip(same, _additions([surfaces[index] for index in same]), strict=True):
+                names[index] = f"{name} {addition}"
     return names
+
+
+def _additions(surfaces: Sequence[Surface]) -> list[str]:
+    """What tells surfaces of one name apart: their attacks, else the start of their keys, else numbers."""
+    for found in (attacks_apart(surfaces), [surface.key[:8] for surface in surfaces]):
+        if all(found) and len(set(found)) == len(found):
+            return [f"[{text}]" for text in found]
+    return [f"#{number}" for number in range(1, len(surfaces) + 1)]
 
 
 def compares_splits(surfaces: Sequence[Surface]) -> bool:
@@ -117,3 +130,8 @@ def compares_splits(surfaces: Sequence[Surface]) -> bool:
     for surface in surfaces:
         splits.setdefault(surface.spec.get("weights"), set()).add(split_of(surface))
     return any(len(found) > 1 for weights, found in splits.items() if weights is not None)
+
+
+def _measured(surface: Surface) -> str:
+    """Weights and way of measuring as text; the same for both splits."""
+    return canonical_json([surface.spec.get(name) for name in ("weights", *MEASURE_SETTINGS)])

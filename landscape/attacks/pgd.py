@@ -5,12 +5,13 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
+from operator import index
 from typing import TYPE_CHECKING, Any
 
 import torch
 
 from landscape.attacks.starts import random_starts
-from landscape.errors import InputError
+from landscape.errors import InputError, ModelError
 from landscape.losses import cross_entropy
 
 if TYPE_CHECKING:
@@ -31,7 +32,7 @@ class PGD:
 
     Attributes:
         threat: the ball.
-        step_size: length of a step, in units of inputs in [0, 1]; above 0.
+        step_size: length of a step, in units of inputs in [0, 1]; at least 0.
         num_steps: gradient steps, at least 1.
         num_restarts: independent random starts, at least 1.
         random_start: whether to start at random; otherwise at the input.
@@ -47,8 +48,11 @@ class PGD:
     random_start: bool = True
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "step_size", float(self.step_size))
+        object.__setattr__(self, "num_steps", index(self.num_steps))
+        object.__setattr__(self, "num_restarts", index(self.num_restarts))
         if not (math.isfinite(self.step_size) and self.step_size >= 0):
-            raise InputError(f"the step size of an attack is a finite number of at least 0, got {self.step_size}.")
+            raise InputError(f"the step size of an attack is a finite number of at least 0, got {self.step_size:g}.")
         if self.num_steps < 1 or self.num_restarts < 1:
             raise InputError(f"an attack has at least 1 step and 1 restart, got {self.num_steps}, {self.num_restarts}.")
         if not self.random_start and self.num_restarts > 1:
@@ -121,10 +125,16 @@ class NoAttack:
 
 
 def input_gradient(forward: Forward, inputs: Tensor, labels: Tensor) -> Tensor:
-    """Gradient of the summed cross-entropy with respect to the inputs (B, C, H, W); parameters get none."""
+    """Gradient of the summed cross-entropy with respect to the inputs (B, C, H, W); parameters get none.
+
+    Raises:
+        ModelError: the logits do not depend on the inputs by any path that autograd knows.
+    """
     with torch.enable_grad():
         inputs = inputs.detach().requires_grad_()
         loss = cross_entropy(forward(inputs), labels).sum()
+        if not loss.requires_grad:
+            raise ModelError("the model's logits carry no gradient to its inputs; its forward must not detach them.")
         (gradient,) = torch.autograd.grad(loss, [inputs])
     return gradient
 

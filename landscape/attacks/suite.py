@@ -30,23 +30,32 @@ def parse_attack(
     Raises:
         InputError: an unknown name or setting, or no threat model.
     """
-    name, _, tail = text.partition(":")
+    name, _, tail = text.lower().partition(":")
     settings = _settings(text, tail)
     if name == "none" and not settings:
         return NoAttack()
     if threat is None:
         raise InputError(f"the attack {text} needs a threat model; give --norm and --epsilon.")
-    step = settings.pop("step", step_size)
-    restarts = int(settings.pop("restarts", num_restarts))
-    if settings:
-        raise InputError(f"the attack {text!r} has no setting {', '.join(settings)}; it takes step and restarts.")
     if match := re.fullmatch(r"pgd-(\d+)", name):
+        step = settings.pop("step", step_size)
+        restarts = settings.pop("restarts", num_restarts)
+        _require_no_more(text, settings, "step and restarts")
+        if restarts != int(restarts):
+            raise InputError(f"an attack restarts a whole number of times, got {text!r}.")
         step = threat.default_step_size if step is None else step
-        return PGD(threat=threat, step_size=step, num_steps=int(match[1]), num_restarts=restarts)
+        return PGD(threat=threat, step_size=step, num_steps=int(match[1]), num_restarts=int(restarts))
     if name in ("fgsm", "fgsm-rs"):
         # The step of FGSM is epsilon: a step size that was meant for PGD does not change it.
+        _require_no_more(text, settings, "no settings")
+        if num_restarts > 1:
+            raise InputError(f"the attack {text} has no restarts, got {num_restarts}; use pgd-K.")
         return FGSM(threat=threat, random_start=name == "fgsm-rs")
     raise InputError(f"an attack is {_KNOWN}, got {text!r}.")
+
+
+def _require_no_more(text: str, settings: dict[str, float], known: str) -> None:
+    if settings:
+        raise InputError(f"the attack {text!r} has no setting {', '.join(settings)}; it takes {known}.")
 
 
 def _settings(text: str, tail: str) -> dict[str, float]:
@@ -55,6 +64,6 @@ def _settings(text: str, tail: str) -> dict[str, float]:
         key, _, value = part.partition("=")
         try:
             settings[key.strip()] = float(Fraction(value))
-        except (ValueError, ZeroDivisionError) as error:
+        except (ValueError, ZeroDivisionError, OverflowError) as error:
             raise InputError(f"an attack is {_KNOWN}, got {text!r}.") from error
     return settings

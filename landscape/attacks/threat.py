@@ -24,10 +24,10 @@ class ThreatModel:
 
     Attributes:
         norm: "linf" (largest absolute value over the pixels) or "l2" (Euclidean, over the whole input).
-        epsilon: radius, at least 0, in units of inputs in [0, 1] (the field's 8/255).
+        epsilon: radius, at least 0, in units of inputs in [0, 1] (the field's 8/255); at most 1 for "linf".
 
     Raises:
-        InputError: an unknown norm or an epsilon that is negative or not finite.
+        InputError: an unknown norm, or an epsilon outside its range.
     """
 
     norm: str
@@ -36,8 +36,13 @@ class ThreatModel:
     def __post_init__(self) -> None:
         if self.norm not in THREAT_NORMS:
             raise InputError(f"the norm of a threat model is one of {', '.join(THREAT_NORMS)}, got {self.norm!r}.")
+        # One type for one number: 1 and 1.0 must not be two keys.
+        object.__setattr__(self, "epsilon", float(self.epsilon))
         if not (math.isfinite(self.epsilon) and self.epsilon >= 0):
-            raise InputError(f"epsilon is a finite number of at least 0, got {self.epsilon}.")
+            raise InputError(f"epsilon is a finite number of at least 0, got {self.epsilon:g}.")
+        if self.norm == "linf" and self.epsilon > 1:
+            size = f"{self.epsilon:g}"
+            raise InputError(f"inputs lie in [0, 1], so an L-inf epsilon is at most 1, got {size}; is it {size}/255?")
 
     @property
     def default_step_size(self) -> float:

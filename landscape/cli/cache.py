@@ -12,6 +12,7 @@ from landscape.cli.options import cache_options
 from landscape.errors import InputError, LandscapeError
 
 if TYPE_CHECKING:
+    from landscape.surfaces.catalogue import CacheEntry
     from landscape.surfaces.store import SurfaceStore
     from landscape.surfaces.surface import Surface
 
@@ -38,15 +39,32 @@ def list_command(cache_dir: str | None) -> None:
             _in_bytes(entry.size),
             entry.modified.strftime("%Y-%m-%d %H:%M"),
             entry.label or "-",
-            str(entry.num_examples),
+            *_measured(entry),
             f"{entry.num_done}/{entry.num_points}",
             entry.state,
             describe_attack(entry.spec) if entry.spec else "-",
         )
         for entry in list_surfaces(store.folder)
     ]
-    head = ("key", "size", "when", "of", "n", "points", "state", "attack")
-    click.echo(_aligned([head, *rows]) if rows else f"No surfaces in {store.folder}.")
+    head = (
+        "key",
+        "size",
+        "when",
+        "of",
+        "split",
+        "n",
+        "objective",
+        "directions x nodes",
+        "seed",
+        "points",
+        "state",
+        "attack",
+    )
+    if not rows:
+        click.echo(f"No surfaces in {store.folder}.")
+        return
+    click.echo(_aligned([head, *rows]))
+    click.echo("points: done/all; all are directions x nodes and the centre.")
 
 
 @command.command("show")
@@ -135,6 +153,24 @@ def _clear(store: SurfaceStore, key: str) -> None:
     click.echo(f"Deleted {key[:KEY_LENGTH]}.")
 
 
+def _measured(entry: CacheEntry) -> tuple[str, ...]:
+    """What tells the surfaces of one model apart: split, examples, objective, directions x nodes, seed."""
+    data, recipe = (_mapping(entry.spec.get(name)) for name in ("data", "directions"))
+    grid = _mapping(entry.spec.get("grid"))
+    nodes = [str(len(axis)) for axis in (grid.get("alpha"), grid.get("beta")) if axis]
+    return (
+        str(data.get("split") or "-"),
+        str(entry.num_examples),
+        str(entry.spec.get("objective") or "-"),
+        " x ".join([str(entry.spec.get("num_directions", "?")), *nodes]) if entry.spec else "-",
+        str(recipe.get("seed", "-")),
+    )
+
+
+def _mapping(value: Any) -> Mapping[str, Any]:
+    return value if isinstance(value, Mapping) else {}
+
+
 def _store(cache_dir: str | None) -> SurfaceStore:
     from landscape.files import cache_folder
     from landscape.surfaces.store import SurfaceStore
@@ -143,16 +179,20 @@ def _store(cache_dir: str | None) -> SurfaceStore:
 
 
 def _about(surface: Surface, path: Path) -> list[tuple[str, str]]:
+    from landscape.analysis.wording import counted
+
     grid = surface.grid
     axes = [f"alpha {grid.alpha[0]:g} to {grid.alpha[-1]:g}, {len(grid.alpha)} nodes"]
     if grid.beta is not None:
         axes.append(f"beta {grid.beta[0]:g} to {grid.beta[-1]:g}, {len(grid.beta)} nodes")
+    count = " x ".join(map(str, grid.shape))
+    made_of = f"{counted(len(surface.direction_ids), 'direction')} x {count} nodes + centre"
     num_bad = int((surface.status == 2).sum()) + int(surface.centre_status == 2)
     return [
         ("Key", surface.key),
         ("File", str(path)),
         ("Of", surface.label),
-        ("Points", f"{surface.num_done} of {surface.num_points} done, {num_bad} of them not finite"),
+        ("Points", f"{surface.num_done} of {surface.num_points} ({made_of}) done, {num_bad} not finite"),
         ("Grid", "; ".join(axes)),
     ]
 

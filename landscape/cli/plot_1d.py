@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import functools
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -10,10 +11,15 @@ import click
 
 from landscape import names
 from landscape.cli import options
+from landscape.errors import InputError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from landscape.cli.sources import Source
+    from landscape.datasets.examples import Examples
     from landscape.surfaces.plan import Shard, SurfacePlan
+    from landscape.surfaces.surface import Surface
 
 
 @click.command("plot-1d")
@@ -72,26 +78,36 @@ def command(settings: dict[str, Any], /, checkpoints: tuple[str, ...], **given: 
     from landscape.analysis.series import find_parting
     from landscape.cli.report import figure_path, report_curves
     from landscape.cli.sources import find_sources
+    from landscape.datasets.registry import load_examples
+    from landscape.surfaces.compute import is_stored
 
     wanted = _Wanted(**given)
+    if wanted.quantity == "robust-error" and (wanted.attack == "none" or wanted.objective == "clean"):
+        raise InputError("there is no robust error without an attack; ask for --quantity natural-error.")
     sources = find_sources(checkpoints, wanted.epochs)
     series = sources[0].run
     named = [series.absolute().name] if series else [source.title for source in sources]
-    out = figure_path(wanted.out, named, "plot-1d")
+    out = figure_path(wanted.out, named, "-".join(["plot-1d", *wanted.unusual]))
     if series is not None:
         find_parting(series, wanted.split_at)  # refuses a wrong --split-at before anything is computed
     cache = Path(wanted.cache_dir) if wanted.cache_dir else files.cache_folder()
-    plans = [(source, plan) for source in sources for plan in _plans(source, wanted)]
+    load = functools.cache(load_examples)  # several checkpoints look at the same examples
+    plans = [(source, plan) for source in sources for plan in _plans(source, wanted, load)]
     if wanted.dry_run:
-        _say_cost(plans, cache)
+        _say_cost(plans, cache, _part(wanted), wanted.as_json)
         return
     files.require_writable(cache)
     if wanted.shard is None:
         files.require_writable(out.absolute().parent)
+    if wanted.split == "both":
+        _require_separate_splits(plans, wanted)
+    for _, plan in plans:
+        if not is_stored(plan, cache):
+            plan.ready()  # refuses a model that does not fit before another one is computed
     quiet = bool(settings.get("quiet")) or wanted.as_json
     surfaces = [_computed(plan, cache, _part(wanted), quiet) for _, plan in plans]
     if not all(surface.complete for surface in surfaces):
-        _say_unfinished(surfaces, cache)
+        _say_unfinished(surfaces, cache, wanted.as_json)
         return
     report_curves(
         surfaces,
@@ -142,9 +158,15 @@ class _Wanted:
     out: str | None
     as_json: bool
 
+    @property
+    def unusual(self) -> list[str]:
+        """What sets the figure apart from the bare call's, for its name."""
+        usual = {"objective": "adversarial", "split": "train", "quantity": "loss"}
+        return [getattr(self, name) for name, value in usual.items() if getattr(self, name) != value]
 
-def _plans(source: Source, wanted: _Wanted) -> list[SurfacePlan]:
-    """One plan for each split of one checkpoint; everything that can be refused is refused here."""
+
+def _plans(source: Source, wanted: _Wanted, load: Callable[..., Examples]) -> list[SurfacePlan]:
+    """One plan for each split of one checkpoint."""
     from landscape.cli.sources import attack_for, examples_for, load_source
     from landscape.surfaces.directions import RandomDirections
     from landscape.surfaces.plan import plan_surface
@@ -174,6 +196,7 @@ def _plans(source: Source, wanted: _Wanted) -> list[SurfacePlan]:
             checkpoint,
             examples_for(
                 checkpoint,
+                load,
                 dataset=wanted.dataset,
                 data_dir=wanted.data_dir,
                 split=split,
@@ -196,13 +219,22 @@ def _plans(source: Source, wanted: _Wanted) -> list[SurfacePlan]:
     ]
 
 
+def _require_separate_splits(plans: list[tuple[Source, SurfacePlan]], wanted: _Wanted) -> None:
+    from landscape.datasets.registry import has_separate_splits
+
+    for _, plan in plans:
+        name = wanted.dataset or plan.examples.dataset
+        if not has_separate_splits(name, data_dir=wanted.data_dir):
+            raise InputError(f"{name} is one set of examples, not a train and a test split; leave out --split both.")
+
+
 def _part(wanted: _Wanted) -> Shard | None:
     from landscape.surfaces.plan import Shard
 
     return None if wanted.shard is None else Shard(number=wanted.shard[0], count=wanted.shard[1])
 
 
-def _computed(plan: SurfacePlan, cache: Path, shard: Shard | None, quiet: bool) -> Any:
+def _computed(plan: SurfacePlan, cache: Path, shard: Shard | None, quiet: bool) -> Surface:
     from landscape.cli.progress import progress_bar
     from landscape.surfaces.compute import run_plan
 
@@ -211,24 +243,35 @@ def _computed(plan: SurfacePlan, cache: Path, shard: Shard | None, quiet: bool) 
         return run_plan(plan, cache_dir=cache, shard=shard, progress=progress)
 
 
-def _say_cost(plans: list[tuple[Source, SurfacePlan]], cache: Path) -> None:
+def _say_cost(plans: list[tuple[Source, SurfacePlan]], cache: Path, shard: Shard | None, as_json: bool) -> None:
+    import json
+
     from landscape.cli.progress import duration
     from landscape.surfaces.compute import estimate_cost
 
-    total = 0.0
-    for source, plan in plans:
-        cost = estimate_cost(plan, cache_dir=cache)
-        total += cost.seconds
+    costs = [(source, plan, estimate_cost(plan, cache_dir=cache, shard=shard)) for source, plan in plans]
+    total = sum(cost.seconds for _, _, cost in costs)
+    if as_json:
+        rows = [{"label": source.title, "split": plan.examples.split, **asdict(cost)} for source, plan, cost in costs]
+        click.echo(json.dumps({"seconds": total, "surfaces": rows}, indent=2))
+        return
+    for source, plan, cost in costs:
         what = f"{source.title} ({plan.examples.split}): {cost.num_points} of {cost.num_total} points to compute"
         if cost.num_points:
-            each = f"{len(plan.examples)} examples x {cost.passes_per_example} passes"
+            each = f"{len(plan.examples)} examples x {cost.passes_per_example} passes through the model"
             measured = f"{cost.seconds_per_point:.3g} s measured (batch {cost.batch_size}, {plan.device})"
             what += f", each {each}, {measured}: about {duration(cost.seconds)}"
         click.echo(what)
-    click.echo(f"In all about {duration(total)}. Nothing was written.")
+    click.echo(f"In all about {duration(total)}; points are directions x nodes, and the centre. Nothing was written.")
 
 
-def _say_unfinished(surfaces: list[Any], cache: Path) -> None:
+def _say_unfinished(surfaces: list[Surface], cache: Path, as_json: bool) -> None:
+    import json
+
+    if as_json:
+        rows = [{"label": s.label, "key": s.key, "done": s.num_done, "points": s.num_points} for s in surfaces]
+        click.echo(json.dumps({"complete": False, "cache": str(cache), "surfaces": rows}, indent=2))
+        return
     for surface in surfaces:
         click.echo(f"{surface.label}: {surface.num_done} of {surface.num_points} points are there.")
     click.echo(f"They are kept in {cache}; when all parts are done, the call without --shard draws the figure.")

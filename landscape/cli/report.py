@@ -6,11 +6,12 @@ import json
 import re
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
 if TYPE_CHECKING:
+    from landscape.analysis.style import Curve
     from landscape.surfaces.surface import Surface
 
 
@@ -28,11 +29,13 @@ def report_curves(
 ) -> None:
     """Draw surfaces, save the figure, print their numbers, and say where figure and surfaces lie.
 
+    A figure that fails does not cost the numbers: they are printed before its error is raised.
+
     Args:
         surfaces: along one direction at a time.
         titles: what to call them; their own labels by default.
         paths: the surface files.
-        out: where the picture goes; written before anything is printed.
+        out: where the picture goes.
         quantity: one of `names.QUANTITIES`.
         as_json: print one JSON object instead of tables.
         epochs: of a series, the epoch of each surface; the tables over alpha are then left to the files.
@@ -40,31 +43,55 @@ def report_curves(
         split_at: of a series, `best` or `gap:G`.
 
     Raises:
-        InputError: a surface is over a plane, `out` has the suffix of no picture, or the series cannot be parted so.
+        InputError: a surface is over a plane or has not the quantity, `out` has the suffix of no picture, or the series
+            cannot be parted so.
         TrainingError: the run folder has no history.
         FileError: the figure cannot be written.
     """
     from landscape.analysis.figures import curve_figure, save_figure
+    from landscape.analysis.samples import require_line
     from landscape.analysis.series import find_parting, series_figure
     from landscape.analysis.style import style_curves
-    from landscape.analysis.tables import comparison_sentences, curve_table, numbers, rise_table
+    from landscape.analysis.wording import quantity_words
 
     curves = style_curves(surfaces, titles)
-    if epochs is not None and run is not None:
-        known = [epoch for epoch in epochs if epoch is not None]
-        parting = find_parting(run, split_at)
-        figure = series_figure(surfaces, known, parting=parting, quantity=quantity, title=run.absolute().name)
-    else:
-        figure = curve_figure(curves, quantity=quantity)
-    saved = save_figure(figure, out)
-    if as_json:
-        places = {"figure": str(saved), "surfaces": [str(path) for path in paths]}
-        click.echo(json.dumps({**numbers(curves, quantity), **places}, indent=2, allow_nan=False))
-        return
-    blocks = [] if epochs is not None else [curve_table(curve, quantity) for curve in curves]
+    quantity_words(quantity, surfaces)  # refuses a quantity that was not measured
+    for surface in surfaces:
+        require_line(surface)
+    parting = None if epochs is None or run is None else find_parting(run, split_at)
+    saved: Path | None = None
+    try:
+        if parting is not None and run is not None:
+            known = [epoch for epoch in epochs or () if epoch is not None]
+            figure = series_figure(surfaces, known, parting=parting, quantity=quantity, title=run.absolute().name)
+        else:
+            figure = curve_figure(curves, quantity=quantity)
+        saved = save_figure(figure, out)
+    finally:
+        places = {"figure": None if saved is None else str(saved), "surfaces": [str(path) for path in paths]}
+        click.echo(
+            _as_json(curves, quantity, places) if as_json else _as_text(curves, quantity, places, epochs is None)
+        )
+
+
+def _as_json(curves: Sequence[Curve], quantity: str, places: dict[str, Any]) -> str:
+    from landscape.analysis.tables import numbers
+
+    return json.dumps({**numbers(curves, quantity), **places}, indent=2, allow_nan=False)
+
+
+def _as_text(curves: Sequence[Curve], quantity: str, places: dict[str, Any], every_alpha: bool) -> str:
+    """Settings, tables, sentences, and where things lie; `every_alpha`: the table of every curve too."""
+    from landscape.analysis.captions import settings_line
+    from landscape.analysis.comparison import comparison_sentences
+    from landscape.analysis.tables import curve_tables, rise_table
+
+    blocks = [settings_line([curve.surface for curve in curves], [curve.label for curve in curves])]
+    blocks += [curve_tables(curves, quantity)] if every_alpha else []
     blocks += [rise_table(curves, quantity), *comparison_sentences(curves, quantity)]
-    blocks.append("\n".join([f"figure   {saved}", *(f"surface  {path}" for path in paths)]))
-    click.echo("\n\n".join(blocks))
+    figure = [] if places["figure"] is None else [f"figure   {places['figure']}"]
+    blocks.append("\n".join([*figure, *(f"surface  {path}" for path in places["surfaces"])]))
+    return "\n\n".join(block for block in blocks if block)
 
 
 def figure_path(out: str | Path | None, titles: str | Sequence[str], command: str) -> Path:
@@ -83,3 +110,11 @@ def figure_path(out: str | Path | None, titles: str | Sequence[str], command: st
     if len(plain) > 2:
         plain = [plain[0], f"{len(plain) - 1}-more"]
     return Path(f"{'-and-'.join(plain)}-{command}.png")
+
+
+def aligned(rows: Sequence[Sequence[str]]) -> str:
+    """Rows of cells as columns of text, two spaces apart."""
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+    return "\n".join(
+        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows
+    )

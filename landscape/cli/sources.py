@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -10,10 +11,15 @@ from landscape.cli.options import NUM_EXAMPLES
 from landscape.errors import CheckpointError, InputError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from landscape.checkpoints import Checkpoint
     from landscape.datasets.examples import Examples
     from landscape.datasets.registry import DatasetInfo
     from landscape.protocols import Attack
+
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -88,6 +94,7 @@ def load_source(
 
 def examples_for(
     checkpoint: Checkpoint,
+    load: Callable[..., Examples],
     *,
     dataset: str | None,
     data_dir: str | None,
@@ -95,19 +102,19 @@ def examples_for(
     examples: int | str | None,
     seed: int,
 ) -> Examples:
-    """The examples to measure: N, `all`, or (None) the usual number, all where there are fewer.
+    """The examples to measure, by `load`: N, `all`, or (None) the usual number, all where there are fewer.
 
     Raises:
         InputError: more examples are asked for than there are.
         DataError: the data are missing or damaged.
     """
-    from landscape.datasets.registry import load_examples, split_size
+    from landscape.datasets.registry import split_size
 
     name = dataset or str(checkpoint.dataset)
     if examples is None:
         examples = min(NUM_EXAMPLES, split_size(name, split=split, data_dir=data_dir))
     count = None if isinstance(examples, str) else examples
-    return load_examples(name, split=split, num_examples=count, seed=seed, data_dir=data_dir)
+    return load(name, split=split, num_examples=count, seed=seed, data_dir=data_dir)
 
 
 def attack_for(
@@ -138,6 +145,11 @@ def attack_for(
     usual = stored is not None and norm in (None, stored.norm) and epsilon in (None, stored.epsilon)
     if usual and stored is not None:
         return parse_attack(attack, stored, step_size=step_size or step, num_restarts=restarts)
+    if epsilon is None and stored is not None:
+        raise InputError(
+            f"{checkpoint.name} was trained against {stored.norm} {stored.epsilon:g}, which says nothing about {norm}; "
+            "give --epsilon too."
+        )
     norm = norm or (stored.norm if stored is not None else None)
     if norm is None or epsilon is None:
         raise InputError(
@@ -147,27 +159,25 @@ def attack_for(
 
 
 def _series(named: tuple[str, ...], epochs: range) -> list[Source]:
-    from landscape.checkpoints import run_checkpoints
+    from landscape.checkpoints import epoch_of, run_checkpoints
 
     if len(named) != 1 or not Path(named[0]).is_dir():
-        raise CheckpointError(f"a series of --epochs needs one run folder, got {', '.join(named)}.")
+        raise CheckpointError(
+            f"a series of --epochs needs one run folder, as `landscape train` makes it, got {', '.join(named)}."
+        )
     run = Path(named[0])
     found = dict(run_checkpoints(run))
     wanted = {epoch: path for epoch, path in found.items() if epoch in epochs}
     if not wanted:
         kept = ", ".join(map(str, found))
         raise CheckpointError(f"{run} has no checkpoint at the epochs asked for; it has {kept}.")
+    if absent := [epoch for epoch in epochs if epoch not in found]:
+        logger.warning("%s has no checkpoint at epochs %s.", run, ", ".join(map(str, absent)))
     for name in ("best.pt", "last.pt"):
         if (run / name).is_file():
-            epoch = _epoch_of(run / name)
+            epoch = epoch_of(run / name)
             wanted.setdefault(epoch, found.get(epoch, run / name))
     return [Source(path=path, title=f"epoch {epoch}", epoch=epoch, run=run) for epoch, path in sorted(wanted.items())]
-
-
-def _epoch_of(path: Path) -> int:
-    from landscape.checkpoints import load_checkpoint
-
-    return int(load_checkpoint(path).training["epoch"])
 
 
 def _titles(paths: list[Path]) -> list[str]:

@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import contextlib
+import logging
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from landscape.errors import InputError, SurfaceError
+from landscape.errors import InputError, LandscapeError, SurfaceError
 from landscape.surfaces import claims, hdf5, journal
 from landscape.surfaces.store import SurfaceStore, finished
 from landscape.surfaces.surface import layout
 
-COMPLETE, PARTIAL, DAMAGED = "complete", "partial", "damaged"
+logger = logging.getLogger(__name__)
+
+COMPLETE, PARTIAL, DAMAGED, RENAMED = "complete", "partial", "damaged", "renamed"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -21,11 +26,11 @@ class CacheEntry:
     """One surface of a cache.
 
     Attributes:
-        key: its name; people see the first 12 characters.
+        key: its name; people see the first 12 characters. Of a renamed file, what it is now called.
         path: its file, which may be yet to be written.
         size: bytes of the file and the journals.
         modified: when any of them last changed, local time.
-        state: `complete`, `partial`, `running by PID[, PID]` or `damaged`.
+        state: `complete`, `partial`, `running by PID[, PID]`, `damaged`, or `renamed` (a file not called by its key).
         label: what the process that began it called the model; None if it did not.
         spec: its specification; empty if damaged.
         num_examples: n; 0 if damaged.
@@ -46,7 +51,10 @@ class CacheEntry:
 
 
 def list_surfaces(folder: Path | str) -> list[CacheEntry]:
-    """All surfaces of a cache folder, the newest first. Changes nothing."""
+    """All surfaces of a cache folder, the newest first; what cannot be read is `damaged`, and a warning names the file.
+
+    Changes nothing.
+    """
     store = SurfaceStore(folder)
     entries = [_entry(store, key) for key in keys_in(store)]
     return sorted(entries, key=lambda entry: (entry.modified, entry.key), reverse=True)
@@ -55,8 +63,8 @@ def list_surfaces(folder: Path | str) -> list[CacheEntry]:
 def keys_in(store: SurfaceStore) -> list[str]:
     """The keys of all surfaces in a folder that have a file or a journal, in order."""
     files = {path.stem for path in hdf5.files_in(store.folder)}
-    folders = {path.parent.name for path in store.folder.glob(f"*{journal.FOLDER_SUFFIX}/*{journal.SUFFIX}")}
-    return sorted(files | {name.removesuffix(journal.FOLDER_SUFFIX) for name in folders})
+    folders = [folder for folder in store.folder.glob(f"*{journal.FOLDER_SUFFIX}") if journal.files_in(folder)]
+    return sorted(files | {folder.name.removesuffix(journal.FOLDER_SUFFIX) for folder in folders})
 
 
 def find_key(store: SurfaceStore, start: str) -> str:
@@ -73,37 +81,72 @@ def find_key(store: SurfaceStore, start: str) -> str:
 
 
 def _entry(store: SurfaceStore, key: str) -> CacheEntry:
-    paths = [path for path in (store.path(key), *store.points_folder(key).glob("*")) if path.exists()]
-    numbers = [path.stat() for path in paths]
+    size, modified = _size_and_time([store.path(key), *store.points_folder(key).glob("*")])
     common: dict[str, Any] = {
-        "key": key,
+        "key": _printable(key),
         "path": store.path(key),
-        "size": sum(number.st_size for number in numbers),
-        "modified": datetime.fromtimestamp(max((number.st_mtime for number in numbers), default=0.0)).astimezone(),
+        "size": size,
+        "modified": datetime.fromtimestamp(modified).astimezone(),
     }
     try:
         return CacheEntry(**common, **_contents(store, key))
-    except SurfaceError:
+    except LandscapeError as error:
+        if (renamed := _renamed(store.path(key))) is not None:
+            return CacheEntry(**common, **renamed)
+        logger.warning("%s", _printable(str(error)))
         nothing: dict[str, Any] = {"label": None, "spec": {}, "num_examples": 0, "num_done": 0, "num_points": 0}
         return CacheEntry(**common, state=DAMAGED, **nothing)
+
+
+def _size_and_time(paths: list[Path]) -> tuple[int, float]:
+    """Bytes of all files, and when the newest was changed; what is gone by now or cannot be seen does not count."""
+    size, modified = 0, 0.0
+    for path in paths:
+        with contextlib.suppress(OSError):
+            numbers = path.stat()
+            size, modified = size + numbers.st_size, max(modified, numbers.st_mtime)
+    return size, modified
+
+
+def _renamed(path: Path) -> dict[str, Any] | None:
+    """The contents of a sound file that holds another surface than its name says; None for any other file."""
+    try:
+        surface = hdf5.read_surface(path)
+    except LandscapeError:
+        return None
+    if surface.key == path.stem:
+        return None
+    return {
+        "state": RENAMED,
+        "label": _printable(surface.label),
+        "spec": surface.spec,
+        "num_examples": len(surface.example_ids),
+        "num_done": surface.num_done,
+        "num_points": surface.num_points,
+    }
 
 
 def _contents(store: SurfaceStore, key: str) -> dict[str, Any]:
     stored, journals = store.load(key), store.journals(key)
     about = stored or next((contents.header for contents in journals), None)
     if about is None:
-        raise SurfaceError(f"the journals of {key[:12]} have no header.")
+        raise SurfaceError(f"no journal in {store.points_folder(key)} has a sound header; move the folder away.")
     grid, num_directions = layout(about.spec)
-    num_points = num_directions * sum(1 for _ in grid.indices()) + 1
+    num_points = num_directions * math.prod(grid.shape) + 1
     num_done = len(finished(stored, journals))
     sessions = [*(stored.provenance if stored else ()), *(entry for part in journals for entry in part.sessions)]
     pids = [str(claim.pid) for claim in claims.running(store.points_folder(key))]
     state = COMPLETE if num_done == num_points else PARTIAL
     return {
         "state": f"running by {', '.join(pids)}" if pids else state,
-        "label": next((str(entry["label"]) for entry in sessions if entry.get("label")), None),
+        "label": next((_printable(str(entry["label"])) for entry in sessions if entry.get("label")), None),
         "spec": about.spec,
         "num_examples": len(about.example_ids),
         "num_done": num_done,
         "num_points": num_points,
     }
+
+
+def _printable(text: str) -> str:
+    """Text from a file as one line that any terminal takes: file names and labels may hold half of a character."""
+    return "".join(character if character.isprintable() else "?" for character in text)

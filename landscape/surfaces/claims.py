@@ -6,17 +6,18 @@ folder are called under the surface's lock.
 
 from __future__ import annotations
 
-import json
 import logging
 import os
 import re
 import socket
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 from landscape.errors import BusyError, FileError, InputError
-from landscape.files import canonical_json, write_text
+from landscape.files import canonical_json, open_regular, parse_json, reason_of, remove_file, write_text
 
 logger = logging.getLogger(__name__)
 
@@ -36,6 +37,7 @@ class Claim:
         namespace: which pids it sees (containers on one machine count for themselves); None where that is not known.
         birth: boot of the machine and start of the process, which a later process with the same pid does not share;
             None where that is not known.
+        foreign: whether another version of this package wrote it, with fields that this one does not know; not stored.
     """
 
     writer: str
@@ -44,11 +46,12 @@ class Claim:
     since: str
     namespace: str | None
     birth: str | None
+    foreign: bool = False
 
     @property
     def judged_here(self) -> bool:
         """Whether this process can tell if that one lives."""
-        return (self.host, self.namespace) == (socket.gethostname(), _namespace())
+        return not self.foreign and (self.host, self.namespace) == (socket.gethostname(), _namespace())
 
     @property
     def alive(self) -> bool:
@@ -58,10 +61,64 @@ class Claim:
         if self.birth is None:
             return _exists(self.pid)
         found = _birth(self.pid)
-        return found == self.birth if found is not None else _hidden(self.pid)
+        # /proc may hide the processes of other users; one of our own that is not there is dead.
+        return found == self.birth if found is not None else _exists(self.pid, ours=False)
+
+    def to_json(self) -> str:
+        """The claim as the text of its file."""
+        return canonical_json({name: value for name, value in asdict(self).items() if name in _FIELDS})
+
+    @classmethod
+    def from_json(cls, text: bytes, writer: str) -> Claim:
+        """The claim in the file of `writer`.
+
+        Raises:
+            ValueError: this is no claim.
+        """
+        found = parse_json(text)
+        if not isinstance(found, dict):
+            raise ValueError("it is no object")
+        sound = {name: value for name, value in found.items() if name in _FIELDS and _FIELDS[name](value)}
+        if not found.keys() <= _FIELDS.keys():
+            # Its other fields may say anything: it is believed to live, and people are told what they can be told.
+            return cls(**{**_UNSAID, **sound, "writer": writer, "foreign": True})
+        if sound.keys() != _FIELDS.keys() or sound["writer"] != writer:
+            raise ValueError("a field is missing or makes no sense")
+        return cls(**sound)
 
     def __str__(self) -> str:
         return f"process {self.pid} on {self.host} since {self.since}"
+
+
+def _is_text(value: Any) -> bool:
+    return isinstance(value, str) and value.isprintable()
+
+
+def _is_text_or_none(value: Any) -> bool:
+    return value is None or _is_text(value)
+
+
+def _is_pid(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and 0 < value < 2**31
+
+
+_FIELDS: Mapping[str, Callable[[Any], bool]] = {
+    "writer": _is_text,
+    "pid": _is_pid,
+    "host": _is_text,
+    "since": _is_text,
+    "namespace": _is_text_or_none,
+    "birth": _is_text_or_none,
+}
+"""What a claim's file holds, and what each value must be."""
+
+_UNSAID: Mapping[str, Any] = {
+    "pid": 0,
+    "host": "an unknown machine",
+    "since": "an unknown time",
+    "namespace": None,
+    "birth": None,
+}
 
 
 def this_process(writer: str) -> Claim:
@@ -96,14 +153,18 @@ def take(folder: Path, writer: str, *, key: str) -> Claim:
     for other in living(folder):
         if MAIN in (writer, other.writer) or writer == other.writer:
             raise BusyError(busy_message(other, folder, key))
-    write_text(_path(folder, writer), canonical_json(asdict(claim)))
+    write_text(_path(folder, writer), claim.to_json())
     return claim
 
 
 def release(folder: Path, claim: Claim) -> None:
-    """Take `claim` back; a claim that another process holds by now stays."""
+    """Take `claim` back; a claim that another process holds by now stays.
+
+    Raises:
+        FileError: the claim cannot be read or deleted.
+    """
     if _read(_path(folder, claim.writer)) == claim:
-        _path(folder, claim.writer).unlink(missing_ok=True)
+        remove_file(_path(folder, claim.writer))
 
 
 def living(folder: Path) -> list[Claim]:
@@ -115,7 +176,7 @@ def living(folder: Path) -> list[Claim]:
             alive.append(claim)
             continue
         logger.info("%s: its process is gone (%s); taken over.", path, claim)
-        _remove(path)
+        remove_file(path)
     return alive
 
 
@@ -140,43 +201,27 @@ def _path(folder: Path, writer: str) -> Path:
 
 def _read(path: Path) -> Claim | None:
     try:
-        return Claim(**json.loads(path.read_bytes()))
+        with open_regular(path) as stream:
+            return Claim.from_json(stream.read(), path.name.removesuffix(SUFFIX))
     except FileNotFoundError:
         return None
-    except (ValueError, TypeError):
+    except ValueError as error:
         # Claims are written atomically, so this is no claim that was cut short.
-        logger.warning("%s is not a claim; ignored.", path)
+        logger.warning("%s is not a claim (%s); ignored.", path, error)
         return None
     except OSError as error:
-        raise FileError(f"cannot read {path}: {error.strerror}.") from error
+        raise FileError(f"cannot read {path}: {reason_of(error)}; move it away.") from error
 
 
-def _remove(path: Path) -> None:
-    try:
-        path.unlink(missing_ok=True)
-    except OSError as error:
-        raise FileError(f"cannot remove {path}: {error.strerror}; name another cache folder.") from error
-
-
-def _exists(pid: int) -> bool:
+def _exists(pid: int, *, ours: bool = True) -> bool:
+    """Whether there is such a process; what `ours` says of one that this user may signal."""
     try:
         os.kill(pid, 0)
     except ProcessLookupError:
         return False
     except PermissionError:
         return True
-    return True
-
-
-def _hidden(pid: int) -> bool:
-    """Whether the process is another user's, whom /proc may hide."""
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return False
+    return ours
 
 
 def _birth(pid: int) -> str | None:

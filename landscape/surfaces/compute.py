@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import numpy.typing as npt
 
 from landscape.attacks.measure import measure
 from landscape.attacks.pgd import NoAttack
 from landscape.devices import arithmetic, describe_machine
 from landscape.errors import Interrupted, SurfaceError
 from landscape.surfaces.engines import InProcess, completed
-from landscape.surfaces.plan import Shard, SurfacePlan, plan_surface
+from landscape.surfaces.plan import NUM_DIRECTIONS, Shard, SurfacePlan, plan_surface
 from landscape.surfaces.store import Session, SurfaceStore
 from landscape.surfaces.surface import CENTRE, Draft, Grid, Point, Surface
 from landscape.surfaces.sweep import Sweep
@@ -31,6 +33,8 @@ if TYPE_CHECKING:
     from landscape.protocols import Attack, Measurement
     from landscape.surfaces.directions import RandomDirections
 
+logger = logging.getLogger(__name__)
+
 Progress = Callable[[int, int], None]
 """Called with (points done, points in all) after every point, and once before the first."""
 
@@ -46,7 +50,7 @@ def compute_surface(
     examples: Examples | tuple[Tensor, Tensor],
     *,
     attack: Attack | None,
-    directions: int | RandomDirections = 10,
+    directions: int | RandomDirections = NUM_DIRECTIONS,
     num_directions: int | None = None,
     grid: Grid | str = "-1:1:21",
     objective: str = "adversarial",
@@ -119,10 +123,13 @@ def run_plan(
         return _in_memory(plan.ready(), engine, progress)
     store = SurfaceStore(cache_dir)
     cached = store.load(plan.key)
+    if plan.identity["own_code"]:
+        _verify_own_code(plan, store.known_centres(plan.spec))
     if cached is not None and cached.complete:
-        _verify_own_code(plan, cached)
+        logger.info("%s: taken from %s", plan.label, store.path(plan.key))
         return cached
     plan = plan.ready()
+    logger.info("%s: computing %s", plan.label, store.path(plan.key))
     with store.claim(
         plan.spec,
         example_ids=plan.examples.ids.numpy(),
@@ -132,6 +139,12 @@ def run_plan(
         batch_size=plan.batch_size,
     ) as session:
         return _compute_missing(plan, session, shard, engine, progress)
+
+
+def is_stored(plan: SurfacePlan, cache_dir: Path | str) -> bool:
+    """Whether the whole surface of a plan lies in the cache, so that nothing would be computed."""
+    cached = SurfaceStore(cache_dir).load(plan.key)
+    return cached is not None and cached.complete
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -158,11 +171,12 @@ class Cost:
         return self.num_points * self.seconds_per_point
 
 
-def estimate_cost(plan: SurfacePlan, *, cache_dir: Path | str | None = None) -> Cost:
-    """Measure one point of a plan and count the missing ones; writes nothing."""
+def estimate_cost(plan: SurfacePlan, *, cache_dir: Path | str | None = None, shard: Shard | None = None) -> Cost:
+    """Measure one point of a plan, or of its shard, and count the missing ones; writes nothing."""
     store = None if cache_dir is None else SurfaceStore(cache_dir)
     done = store.finished_points(plan.spec) if store else set()
-    missing = [point for point in plan.points() if point not in done]
+    points = plan.points(shard)
+    missing = [point for point in points if point not in done]
     seconds = 0.0
     if missing:
         plan = plan.ready()
@@ -176,7 +190,7 @@ def estimate_cost(plan: SurfacePlan, *, cache_dir: Path | str | None = None) -> 
     passes = 2 * steps * (plan.settings.objective == "adversarial") + 1 + int(settings.get("num_restarts", 1))
     return Cost(
         num_points=len(missing),
-        num_total=len(plan.points()),
+        num_total=len(points),
         batch_size=plan.settings.batch_size,
         seconds_per_point=seconds,
         passes_per_example=passes,
@@ -236,23 +250,34 @@ def _provenance(plan: SurfacePlan) -> dict[str, Any]:
     }
 
 
-def _verify_own_code(plan: SurfacePlan, cached: Surface) -> None:
-    """Refuse a cached surface when the code behind a user's own model gives other losses than it did.
+def _verify_own_code(plan: SurfacePlan, known: Iterable[tuple[str, Measurement]]) -> None:
+    """Refuse to use stored points when the code behind a user's own model gives other losses than it did.
 
-    Weights are part of the key, code is not: a few clean losses tell whether it still computes the same function.
+    Weights are part of the key, code is not: a few clean losses at the centre tell whether it is still one function.
+
+    Args:
+        plan: what is asked for.
+        known: keys of the surfaces whose points would be used, with their measurements at the centre.
     """
-    if not plan.identity["own_code"]:
-        return
+    now = None
+    for key, centre in known:
+        if now is None:
+            now = _few_clean_losses(plan)
+        then = centre.clean_loss[: len(now)]
+        # NaN equals NaN: a model that is broken at its centre is the same broken model.
+        if len(then) != len(now) or not np.isclose(now, then, rtol=0.0, atol=LARGEST_DEVIATION, equal_nan=True).all():
+            raise SurfaceError(
+                f"the stored surface {key[:12]} was computed by other code of the model {plan.identity['name']}: clean "
+                f"losses at the centre differ; clear it with `landscape cache clear {key[:12]}` or use another cache."
+            )
+
+
+def _few_clean_losses(plan: SurfacePlan) -> npt.NDArray[np.float32]:
     few = plan.examples.take(range(min(NUM_VERIFIED, len(plan.examples))))
     with arithmetic(plan.settings.precision, plan.device):
         forward = ResidentModel(plan.model, device=plan.device)
         now = measure(forward, few.inputs.to(plan.device), few.labels.to(plan.device), NoAttack())
-    difference = float(np.abs(now.clean_loss - cached.centre.clean_loss[: len(few)]).max())
-    if not difference <= LARGEST_DEVIATION:
-        raise SurfaceError(
-            f"the cached surface {cached.key[:12]} was computed by other code of the model {plan.identity['name']} "
-            f"(clean losses differ by {difference:.2g}); clear it with `landscape cache clear {cached.key[:12]}`."
-        )
+    return now.clean_loss
 
 
 def _announce(progress: Progress | None, done: int, total: int) -> None:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from landscape.errors import InputError
+from landscape.models.normalize import PREFIX
 from landscape.names import DIRECTION_NORMS, ONE_DIM_RULES
 from landscape.randomness import Stream, gaussian
 
@@ -30,7 +31,8 @@ class RandomDirections:
         one_dim: what parameters with fewer than two dimensions do (biases, BatchNorm scale and shift), whatever the
             norm: `zero` keeps them in place (default), `copy` moves them along themselves, d = w (what Li et al.'s tool
             does unless told to ignore them), `element` by a random sign times their own size, |d_j| = |w_j|.
-        layers: regular expression; only parameters whose name contains a match move. None moves all.
+        layers: regular expression; only parameters whose name in the network, whether its inputs are normalized or not,
+            contains a match move. None moves all.
 
     Raises:
         InputError: an unknown name or a pattern that does not compile.
@@ -57,12 +59,30 @@ class RandomDirections:
         Raises:
             InputError: no parameter moves.
         """
+        moving = self.moving(weights)
         draws = random_direction(weights, seed=self.seed, index=index)
-        if self.layers is not None:
-            draws = {name: draw for name, draw in draws.items() if re.search(self.layers, name)}
-        moving = normalized(draws, weights, norm=self.norm, one_dim=self.one_dim)
+        chosen = {name: draw for name, draw in draws.items() if name in moving}
+        return normalized(chosen, weights, norm=self.norm, one_dim=self.one_dim)
+
+    def moving(self, weights: Weights) -> list[str]:
+        """The names of the parameters that move.
+
+        Raises:
+            InputError: none does.
+        """
+        plain = {name: name.removeprefix(PREFIX) for name in weights}
+        moving = [
+            name
+            for name, weight in weights.items()
+            if (self.layers is None or re.search(self.layers, plain[name]))
+            and (weight.dim() > 1 or self.one_dim != "zero")
+        ]
         if not moving:
-            raise InputError(f"no parameter moves with layers {self.layers!r} and one-dim rule {self.one_dim!r}.")
+            known = ", ".join(list(plain.values())[:8])
+            raise InputError(
+                f"no parameter moves with layers {self.layers!r} and one-dim rule {self.one_dim!r}; "
+                f"the model has {known}{' ...' if len(plain) > 8 else ''}."
+            )
         return moving
 
     def settings(self) -> dict[str, Any]:

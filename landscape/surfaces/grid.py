@@ -93,7 +93,10 @@ def line_nodes(start: float | str | Fraction, stop: float | str | Fraction, num:
         raise InputError(f"a line needs FROM below TO and at least 2 nodes, got {start}:{stop}:{num}.")
     if num == 1:
         return (float(first),)
-    return tuple(float((first * (num - 1 - i) + last * i) / (num - 1)) for i in range(num))
+    try:
+        return tuple(float((first * (num - 1 - i) + last * i) / (num - 1)) for i in range(num))
+    except OverflowError as error:
+        raise InputError(f"a line has two finite ends such as -1 and 1, got {start} and {stop}.") from error
 
 
 def _parse_axis(text: str) -> tuple[float, ...]:

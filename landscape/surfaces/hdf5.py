@@ -8,20 +8,20 @@ have one chunk for each point (shuffle, gzip 1, fletcher32); chunks of missing p
 from __future__ import annotations
 
 import contextlib
-import json
+import functools
 import math
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, ParamSpec, TypeVar
 
 import h5py
 import numpy as np
 import numpy.typing as npt
 
 from landscape.errors import FileError, InputError, SurfaceError
-from landscape.files import canonical_json, digest_json, written_atomically
+from landscape.files import canonical_json, digest_json, open_regular, parse_json, reason_of, written_atomically
 from landscape.protocols import Measurement
 from landscape.surfaces.surface import ARRAYS, CENTRE, DONE, MISSING, NO_VERDICT, NOT_FINITE, Grid, Surface, layout
 
@@ -32,6 +32,31 @@ _DEFLATE_LIMIT = 1032
 """No deflate stream unpacks to more than this many times its size."""
 
 _STATUS_FLAGS = {"flag_values": np.array([0, 1, 2], np.uint8), "flag_meanings": np.bytes_("missing done not_finite")}
+
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+class _DamageError(Exception):
+    """What HDF5 raised on reading, or what is not as this package writes it; the message says it shortly."""
+
+
+def _from_hdf5(read: Callable[P, T]) -> Callable[P, T]:
+    """Turn whatever `read` raises into a `_DamageError`; for functions that call h5py and nothing else.
+
+    On damaged bytes h5py raises nearly anything. Around more than its own calls, such a net would also catch our
+    mistakes and blame the file for them.
+    """
+
+    @functools.wraps(read)
+    def guarded(*args: P.args, **kwargs: P.kwargs) -> T:
+        try:
+            return read(*args, **kwargs)
+        except (OSError, RuntimeError, ValueError, TypeError, KeyError, AttributeError, OverflowError) as error:
+            raise _DamageError(_reason(error)) from error
+
+    return guarded
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -113,7 +138,7 @@ class _StoredArrays(Mapping[str, npt.NDArray[Any]]):
                     raise SurfaceError(
                         f"{self._path} was replaced by another surface while it was read; load it again."
                     )
-                self._read[name] = file[name][()]
+                self._read[name] = _array(file, name)
         return self._read[name]
 
     def __iter__(self) -> Iterator[str]:
@@ -177,25 +202,25 @@ def _attach(file: h5py.File, dataset: h5py.Dataset, dimensions: list[str]) -> No
 
 @contextlib.contextmanager
 def _opened(path: Path) -> Iterator[h5py.File]:
-    """Open for reading; whatever HDF5 raises inside the block means that the file is damaged."""
-    if not path.is_file():
-        raise FileError(f"{path} is {'a folder' if path.is_dir() else 'not there'}; name a surface file (.h5).")
+    """Open for reading; a `_DamageError` inside the block is a sentence about this file."""
     try:
-        with path.open("rb"):
-            pass
+        open_regular(path).close()
+    except FileNotFoundError as error:
+        raise FileError(f"{path} is not there; name a surface file (.h5).") from error
+    except IsADirectoryError as error:
+        raise FileError(f"{path} is a folder; name a surface file (.h5).") from error
     except OSError as error:
-        raise FileError(f"cannot read {path}: {error.strerror}.") from error
+        raise FileError(f"cannot read {path}: {reason_of(error)}.") from error
     try:
         with _file(path) as file:
             yield file
-    except (OSError, RuntimeError, ValueError, TypeError, KeyError, AttributeError) as error:
-        if isinstance(error, InputError):
-            raise
+    except _DamageError as error:
         raise SurfaceError(
-            f"{path} is damaged or no surface file ({_reason(error)}); delete it and compute it again."
+            f"{path} is damaged or no surface file ({error}); delete it and compute it again."
         ) from error
 
 
+@_from_hdf5
 def _file(path: Path) -> h5py.File:
     # Files are replaced, never changed: no lock is needed, and folders that cannot lock work too. But HDF5 opens a file
     # that this process has open already (by xarray, say) only in the same way, so its default is tried first.
@@ -219,11 +244,52 @@ def _reason(error: Exception) -> str:
     return inner[1].strip() if inner else text.strip(" '\".")
 
 
+@_from_hdf5
 def _text(file: h5py.File, name: str) -> str:
     """A root attribute of fixed length, the only kind that is read; empty if it is absent or of another kind."""
     if name not in file.attrs or file.attrs.get_id(name).dtype.kind != "S":
         return ""
     return bytes(file.attrs[name]).decode()
+
+
+@_from_hdf5
+def _array(file: h5py.File, name: str) -> npt.NDArray[Any]:
+    return np.asarray(file[name][()])
+
+
+@_from_hdf5
+def _storage(file: h5py.File, name: str) -> tuple[int, int]:
+    """How many chunks and bytes of an array lie in the file."""
+    dataset = file[name].id
+    return dataset.get_num_chunks(), dataset.get_storage_size()
+
+
+@_from_hdf5
+def _is_own_array(file: h5py.File, name: str) -> bool:
+    """Whether a name is an array that lies in this very file: HDF5 would follow a link to any other."""
+    if not isinstance(file.get(name, getlink=True), h5py.HardLink) or not isinstance(file[name], h5py.Dataset):
+        return False
+    return not file[name].is_virtual and file[name].external is None
+
+
+@_from_hdf5
+def _shape_and_type(file: h5py.File, name: str) -> tuple[tuple[int, ...], np.dtype[Any]]:
+    shape = file[name].shape
+    if shape is None:  # HDF5 has arrays without even a scalar in them
+        raise ValueError(f"{name} is empty")
+    return shape, file[name].dtype
+
+
+@_from_hdf5
+def _names(file: h5py.File) -> list[str]:
+    return list(file)
+
+
+def _parsed(file: h5py.File, name: str) -> Any:
+    try:
+        return parse_json(_text(file, name))
+    except ValueError as error:
+        raise _DamageError(f"its {name} is no JSON") from error
 
 
 def _attributes(file: h5py.File, path: Path, key: str | None) -> Attributes:
@@ -232,8 +298,12 @@ def _attributes(file: h5py.File, path: Path, key: str | None) -> Attributes:
         raise SurfaceError(f"{path} is an HDF5 file but no surface (its format is {found!r}); name another file.")
     if found != FORMAT:
         raise SurfaceError(f"{path} has the format {found}, this version reads {FORMAT}; upgrade this package.")
-    spec, provenance = json.loads(_text(file, "spec")), json.loads(_text(file, "provenance"))
+    spec, provenance = _parsed(file, "spec"), _parsed(file, "provenance")
     stored = _text(file, "key")
+    if not isinstance(spec, dict) or not isinstance(provenance, list):
+        raise _DamageError("its specification or provenance is of another kind")
+    if not all(isinstance(entry, dict) for entry in provenance):
+        raise _DamageError("an entry of its provenance is of another kind")
     if digest_json(spec) != stored:
         raise SurfaceError(f"the key of {path} is not that of its content; delete it and compute it again.")
     if key is not None and stored != key:
@@ -246,30 +316,33 @@ def _attributes(file: h5py.File, path: Path, key: str | None) -> Attributes:
 def _layout(attributes: Attributes, path: Path) -> tuple[Grid, int]:
     try:
         return layout(attributes.spec)
-    except InputError as error:
+    except (InputError, OverflowError) as error:
         raise SurfaceError(f"{path} does not describe a surface: {error}") from error
 
 
 def _verify(file: h5py.File, path: Path, points: tuple[int, ...]) -> int:
     """Compare every dataset's place, shape and type with what the specification asks for; gives back n."""
-    size = path.stat().st_size
-    for name in file:
-        # Only what lies in this very file is read: HDF5 would follow a link to any other file.
-        if not isinstance(file.get(name, getlink=True), h5py.HardLink) or not isinstance(file[name], h5py.Dataset):
+    names = _names(file)
+    for name in names:
+        if not _is_own_array(file, name):
             raise SurfaceError(f"{path} holds {name!r}, which is no array of its own; delete it and compute it again.")
-    (n,) = file["example"].shape
+    found = {name: _shape_and_type(file, name) for name in names}
+    if "example" not in found or len(found["example"][0]) != 1:
+        raise _DamageError("it has no list of examples")
+    (n,) = found["example"][0]
     # One byte for each point and eight for each example are stored plainly, so no file is smaller than this.
-    if math.prod(points) + 8 * n > size:
+    if math.prod(points) + 8 * n > path.stat().st_size:
         raise SurfaceError(f"{path} declares more than it can hold; delete it and compute it again.")
     for name, (shape, dtype) in _expected(points, n).items():
-        dataset = file[name]
-        plain = not dataset.is_virtual and dataset.external is None
-        if dataset.shape != shape or dataset.dtype != dtype or not plain:
+        if name not in found:
+            raise _DamageError(f"it has no {name}")
+        its_shape, its_dtype = found[name]
+        if (its_shape, its_dtype) != (shape, dtype):
             raise SurfaceError(
-                f"{name!r} of {path} should be {dtype} of shape {shape}, is {dataset.dtype} of shape {dataset.shape}; "
+                f"{name!r} of {path} should be {dtype} of shape {shape}, is {its_dtype} of shape {its_shape}; "
                 "delete it and compute it again."
             )
-    return int(n)
+    return n
 
 
 def _expected(points: tuple[int, ...], n: int) -> dict[str, tuple[tuple[int, ...], np.dtype[Any]]]:
@@ -288,16 +361,16 @@ def _surface(file: h5py.File, path: Path, attributes: Attributes, grid: Grid, n:
         key=attributes.key,
         spec=attributes.spec,
         grid=grid,
-        direction_ids=file["direction"][()],
-        example_ids=file["example"][()],
-        labels=file["label"][()],
-        status=file["status"][()],
+        direction_ids=_array(file, "direction"),
+        example_ids=_array(file, "example"),
+        labels=_array(file, "label"),
+        status=_array(file, "status"),
         arrays=_StoredArrays(path, attributes.key),
-        centre=Measurement(**{name: file[f"centre_{name}"][()] for name in ARRAYS}),
-        centre_status=int(file["centre_status"][()]),
+        centre=Measurement(**{name: _array(file, f"centre_{name}") for name in ARRAYS}),
+        centre_status=int(_array(file, "centre_status")),
         provenance=attributes.provenance,
-        provenance_index=file["provenance_index"][()],
-        centre_provenance=int(file["centre_provenance"][()]),
+        provenance_index=_array(file, "provenance_index"),
+        centre_provenance=int(_array(file, "centre_provenance")),
     )
 
 
@@ -307,15 +380,15 @@ def _verify_values(file: h5py.File, path: Path, surface: Surface) -> None:
     status = np.append(surface.status, np.uint8(surface.centre_status))
     sources = np.append(surface.provenance_index, np.int32(surface.centre_provenance))
     stored = int(np.count_nonzero(surface.status))
-    room = all(
-        file[name].id.get_num_chunks() >= stored
-        and file[name].id.get_storage_size() * _DEFLATE_LIMIT >= stored * len(surface.labels) * np.dtype(dtype).itemsize
-        for name, (dtype, _) in ARRAYS.items()
-    )
+    room = True
+    for name, (dtype, _) in ARRAYS.items():
+        chunks, size = _storage(file, name)
+        least = stored * len(surface.labels) * np.dtype(dtype).itemsize
+        room = room and chunks >= stored and size * _DEFLATE_LIMIT >= least
     sound = (
         np.array_equal(surface.direction_ids, np.arange(len(surface.direction_ids)))
-        and np.array_equal(file["alpha"][()], grid.alpha)
-        and (grid.beta is None or np.array_equal(file["beta"][()], grid.beta))
+        and np.array_equal(_array(file, "alpha"), grid.alpha)
+        and (grid.beta is None or np.array_equal(_array(file, "beta"), grid.beta))
         and bool((status <= NOT_FINITE).all())
         and (surface.centre_status == DONE) == surface.centre.finite
         and bool(((status == MISSING) == (sources == -1)).all())

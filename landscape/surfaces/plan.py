@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from functools import cached_property
+from operator import index
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -17,16 +18,21 @@ from landscape.errors import InputError
 from landscape.files import digest_json
 from landscape.names import BATCHNORM_POLICIES
 from landscape.numerics import NUMERICS
+from landscape.protocols import Attack
 from landscape.surfaces.directions import RandomDirections
 from landscape.surfaces.store import key_of
 from landscape.surfaces.surface import CENTRE, Grid, Point
 from landscape.surfaces.sweep import SweepSettings
-from landscape.weights import bind, digest_weights
+from landscape.weights import bind, digest_weights, parameters_of
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from landscape.protocols import Attack
+
+NUM_DIRECTIONS = 10
+
+LARGEST_NODE = 1e30
+"""Beyond it, single precision has no numbers for displaced weights."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -138,7 +144,7 @@ def plan_surface(
     examples: Examples | tuple[Tensor, Tensor],
     *,
     attack: Attack | None,
-    directions: int | RandomDirections = 10,
+    directions: int | RandomDirections = NUM_DIRECTIONS,
     num_directions: int | None = None,
     grid: Grid | str = "-1:1:21",
     objective: str = "adversarial",
@@ -155,21 +161,24 @@ def plan_surface(
         InputError: an argument is out of range.
     """
     recipe = directions if isinstance(directions, RandomDirections) else RandomDirections(seed=seed)
-    count = num_directions if num_directions is not None else (directions if isinstance(directions, int) else 10)
-    if count < 1:
-        raise InputError(f"a surface needs at least 1 direction, got {count}.")
+    if num_directions is None:
+        num_directions = NUM_DIRECTIONS if isinstance(directions, RandomDirections) else directions
+    count = _whole("the number of directions", num_directions)
     if batchnorm not in BATCHNORM_POLICIES:
         raise InputError(f"a BatchNorm policy is one of {', '.join(BATCHNORM_POLICIES)}, got {batchnorm!r}.")
-    if batch_size is not None and batch_size < 1:
-        raise InputError(f"a batch has at least 1 example, got {batch_size}.")
+    if batch_size is not None:
+        batch_size = _whole("the batch size", batch_size)
+    if attack is not None and not isinstance(attack, Attack):
+        raise InputError(f"an attack is a landscape.PGD, another Attack or None, got {attack!r}.")
     network, identity, name = _identify(model)
-    chosen = examples if isinstance(examples, Examples) else _own_examples(*examples)
+    recipe.moving(parameters_of(network))
+    chosen = examples.to(torch.device("cpu")) if isinstance(examples, Examples) else _own_examples(examples)
     place = find_device(device)
     settings = SweepSettings(
         attack=NoAttack() if attack is None or objective == "clean" else attack,
         objective=objective,
         directions=recipe,
-        grid=Grid.parse(grid) if isinstance(grid, str) else grid,
+        grid=_checked_grid(grid),
         seed=seed,
         batch_size=batch_size,
         precision=precision,
@@ -202,16 +211,48 @@ def _identify(model: nn.Module | Checkpoint) -> tuple[nn.Module, dict[str, Any],
     return model, {"name": name, "arguments": {}, "normalization": None, "own_code": True}, type(model).__name__
 
 
-def _own_examples(inputs: Tensor, labels: Tensor) -> Examples:
-    count = len(inputs)
-    classes = int(labels.max()) + 1 if len(labels) else 0
+def _whole(what: str, value: Any) -> int:
+    try:
+        number = index(value)
+    except TypeError:
+        number = 0
+    if number < 1:
+        raise InputError(f"{what} is a whole number of at least 1, got {value!r}.")
+    return number
+
+
+def _checked_grid(grid: Grid | str) -> Grid:
+    nodes = Grid.parse(grid) if isinstance(grid, str) else grid
+    if not isinstance(nodes, Grid):
+        raise InputError(f"a grid is a landscape.Grid or FROM:TO:NUM such as -1:1:21, got {grid!r}.")
+    if max(map(abs, (*nodes.alpha, *(nodes.beta or ())))) > LARGEST_NODE:
+        raise InputError(f"the nodes of a grid are at most {LARGEST_NODE:g} in size, got {nodes.alpha[-1]:g}.")
+    return nodes
+
+
+def _own_examples(pair: Any) -> Examples:
+    """Examples of a user's own pair (inputs, labels) of tensors or arrays."""
+    if not isinstance(pair, (tuple, list)) or len(pair) != 2:
+        raise InputError(f"examples are landscape.Examples or a pair (inputs, labels), got {type(pair).__name__}.")
+    try:
+        inputs, labels = (torch.as_tensor(part).detach().cpu() for part in pair)
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise InputError(
+            f"inputs and labels are tensors or arrays, got {[type(part).__name__ for part in pair]}."
+        ) from error
+    if inputs.dim() != 4 or not inputs.is_floating_point():
+        raise InputError(
+            f"inputs are floats in [0, 1] of (n, channels, height, width), got {inputs.dtype} {tuple(inputs.shape)}."
+        )
+    if labels.shape != inputs.shape[:1] or labels.is_floating_point() or labels.is_complex():
+        raise InputError(f"labels are {len(inputs)} whole numbers, got {labels.dtype} {tuple(labels.shape)}.")
     return Examples(
-        inputs=inputs.detach().float().cpu(),
-        labels=labels.detach().long().cpu(),
-        ids=torch.arange(count),
+        inputs=inputs.float(),
+        labels=labels.long(),
+        ids=torch.arange(len(inputs)),
         dataset="own",
-        split="own",
-        num_classes=max(classes, 2),
+        split="all",
+        num_classes=max(int(labels.max()) + 1 if len(labels) else 0, 2),
     )
 
 

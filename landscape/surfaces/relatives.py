@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import math
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from landscape.errors import FileError, LandscapeError, SurfaceError
+from landscape.errors import LandscapeError
 from landscape.files import digest_json
 from landscape.surfaces import hdf5, journal
 from landscape.surfaces.grid import CENTRE, Grid, Point
@@ -38,6 +39,8 @@ def relatives(
     """Yield surfaces of the same family with the points, ours to theirs, that they have and `done` lacks."""
     family = family_of(spec)
     grid, num_directions = layout(spec)
+    if len(done) > num_directions * math.prod(grid.shape):
+        return  # everything is there, the centre included
     for other in sorted(_keys_of_family(store, family) - {key}):
         try:
             surface = store.collect(other)
@@ -59,11 +62,12 @@ def _keys_of_family(store: SurfaceStore, family: str) -> set[str]:
         with _skipped(path):
             if hdf5.read_family(path) == family:
                 found.add(path.stem)
-    for path in store.folder.glob(f"*{journal.FOLDER_SUFFIX}/*{journal.SUFFIX}"):
-        with _skipped(path):
-            header = journal.read_header(path)
-            if header is not None and family_of(header.spec) == family:
-                found.add(path.parent.name.removesuffix(journal.FOLDER_SUFFIX))
+    for folder in store.folder.glob(f"*{journal.FOLDER_SUFFIX}"):
+        for path in journal.files_in(folder):
+            with _skipped(path):
+                header = journal.read_header(path)
+                if header is not None and family_of(header.spec) == family:
+                    found.add(folder.name.removesuffix(journal.FOLDER_SUFFIX))
     return found
 
 
@@ -84,5 +88,5 @@ def shared_points(ours: Grid, num_ours: int, theirs: Grid, num_theirs: int) -> d
 def _skipped(path: Path) -> Iterator[None]:
     try:
         yield
-    except (SurfaceError, FileError) as error:
+    except LandscapeError as error:
         logger.warning("%s is passed over: %s", path, error)

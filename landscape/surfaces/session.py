@@ -11,6 +11,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
 from landscape.errors import FileError, InputError
+from landscape.files import remove_file
 from landscape.surfaces import claims
 from landscape.surfaces.surface import CENTRE, Draft, Point, Surface, layout
 
@@ -120,7 +121,7 @@ class Session:
         self._journal.close()
         claims.release(folder, self._claim)
         if not self.done:
-            self._journal.path.unlink(missing_ok=True)
+            remove_file(self._journal.path)
         with contextlib.suppress(OSError):  # it holds what others wrote, or is gone
             folder.rmdir()
 

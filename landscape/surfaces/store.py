@@ -14,12 +14,13 @@ import numpy as np
 import numpy.typing as npt
 
 from landscape.errors import BusyError, FileError, InputError, SurfaceError
-from landscape.files import locked, require_writable
+from landscape.files import locked, reason_of, remove_file, require_writable
+from landscape.protocols import Measurement
 from landscape.surfaces import claims, hdf5, journal
 from landscape.surfaces.journal import Contents, Header, Journal
 from landscape.surfaces.relatives import family_of, key_of, relatives
 from landscape.surfaces.session import Session
-from landscape.surfaces.surface import Draft, Point, Surface, layout
+from landscape.surfaces.surface import CENTRE, MISSING, Draft, Point, Surface, layout
 
 __all__ = ["Session", "SurfaceStore", "family_of", "key_of", "load_surface"]
 
@@ -70,6 +71,25 @@ class SurfaceStore:
             done |= matches.keys()
         return done
 
+    def known_centres(self, spec: Mapping[str, Any]) -> list[tuple[str, Measurement]]:
+        """What was measured at the centre by everything that a session of this surface would use. Changes nothing.
+
+        Returns:
+            The key of a surface and its measurement (n,): of the surface's own file and each of its journals, then of
+            each relative that has points which they lack.
+
+        Raises:
+            SurfaceError: what is stored under this name is damaged or of another surface.
+            FileError: it cannot be read.
+        """
+        key = key_of(spec)
+        stored, journals = self.load(key), self.journals(key)
+        centres = _centre_of(stored) if stored is not None else []
+        centres += [(key, centre) for contents in journals for _, centre in contents.measurements(of={CENTRE})]
+        for relative, _ in relatives(self, key, spec, finished(stored, journals)):
+            centres += _centre_of(relative)
+        return centres
+
     def claim(
         self,
         spec: Mapping[str, Any],
@@ -101,13 +121,13 @@ class SurfaceStore:
         require_writable(self.folder)
         folder = self.points_folder(header.key)
         with self.lock(header.key):
-            folder.mkdir(exist_ok=True)
+            _make(folder)
             claim = claims.take(folder, writer, key=header.key)
             try:
                 return self._open_session(header, claim, provenance)
             except BaseException:
-                claims.release(folder, claim)
-                with contextlib.suppress(OSError):
+                with contextlib.suppress(FileError, OSError):  # what went wrong says more
+                    claims.release(folder, claim)
                     folder.rmdir()
                 raise
 
@@ -134,18 +154,20 @@ class SurfaceStore:
                 raise BusyError(claims.busy_message(claim, folder, key))
             try:
                 self.path(key).unlink(missing_ok=True)
-                if folder.exists():
+                if folder.is_dir() and not folder.is_symlink():
                     shutil.rmtree(folder)
+                else:
+                    folder.unlink(missing_ok=True)
             except OSError as error:
-                raise FileError(f"cannot delete surface {key[:12]}: {error.strerror or error}.") from error
+                raise FileError(f"cannot delete surface {key[:12]}: {reason_of(error)}.") from error
 
     def lock(self, key: str) -> contextlib.AbstractContextManager[None]:
         """The lock that guards claims and merges of a surface; held for moments, never while points are computed."""
         return locked(self.folder / ".locks" / key)
 
     def journals(self, key: str) -> list[Contents]:
-        """What all journals of a surface hold."""
-        paths = sorted(self.points_folder(key).glob(f"*{journal.SUFFIX}"))
+        """What all journals of a surface hold, also those that were damaged and set aside."""
+        paths = journal.files_in(self.points_folder(key))
         return [contents for contents in (journal.scan(path, key=key) for path in paths) if contents is not None]
 
     def collect(self, key: str) -> Surface | None:
@@ -160,20 +182,36 @@ class SurfaceStore:
         stored, journals = self.load(key), self.journals(key)
         path = self.path(key)
         if stored is None and not journals:
+            if journal.files_in(self.points_folder(key)):
+                raise SurfaceError(
+                    f"no journal in {self.points_folder(key)} has a sound header; move the folder away or clear it."
+                )
             raise SurfaceError(f"there is no surface {key[:12]} in {self.folder}; see `landscape cache list`.")
         if finished(stored, journals) != finished(stored, []):
-            for contents in journals:
-                if remove_journals and contents.end < contents.size:
-                    size = contents.size - contents.end
-                    logger.warning("%s: %d damaged or unfinished bytes do not count.", contents.path, size)
             surface = _joined(stored, journals)
             hdf5.write_surface(path, surface, family=family_of(surface.spec))
         for leftover in self.folder.glob(f".{path.name}.*"):
-            leftover.unlink(missing_ok=True)  # of a process that was killed while it wrote under this lock
+            remove_file(leftover)  # of a process that was killed while it wrote under this lock
         if remove_journals:
-            # The file holds everything by now: journals that stay behind are untidy, not wrong.
-            shutil.rmtree(self.points_folder(key), ignore_errors=True)
+            self._remove_journals(key, {contents.path: contents for contents in journals})
         return path
+
+    def _remove_journals(self, key: str, journals: Mapping[Path, Contents]) -> None:
+        """Delete what the file holds by now; damaged journals stay, for there may be more in them than was read."""
+        folder = self.points_folder(key)
+        for path in journal.files_in(folder, aside=False):
+            contents = journals.get(path)
+            if journal.is_damaged(path, contents):
+                journal.set_aside(path, contents)
+            elif contents is not None and contents.end < contents.size:
+                logger.warning("%s: %d unfinished bytes do not count.", path, contents.size - contents.end)
+        # What stays behind is untidy, not wrong.
+        for path in folder.glob("*"):
+            if not journal.is_set_aside(path):
+                with contextlib.suppress(OSError):
+                    path.unlink()
+        with contextlib.suppress(OSError):
+            folder.rmdir()
 
     def _open_session(self, header: Header, claim: claims.Claim, provenance: Mapping[str, Any]) -> Session:
         key, folder = header.key, self.points_folder(header.key)
@@ -216,6 +254,16 @@ class SurfaceStore:
         return reused
 
 
+def _make(folder: Path) -> None:
+    try:
+        folder.mkdir(exist_ok=True)
+    except OSError as error:
+        raise FileError(
+            f"cannot make the folder {folder}: {reason_of(error)}; make room, move away what is there, or name another "
+            "cache folder."
+        ) from error
+
+
 def _header(
     spec: Mapping[str, Any], example_ids: npt.NDArray[np.int64], labels: npt.NDArray[np.int64], batch_size: int
 ) -> Header:
@@ -226,6 +274,10 @@ def _header(
     if batch_size < 1:
         raise InputError(f"a batch has at least 1 example, got {batch_size}.")
     return Header(key=key_of(spec), spec=spec, example_ids=ids, labels=labels, batch_size=batch_size)
+
+
+def _centre_of(surface: Surface) -> list[tuple[str, Measurement]]:
+    return [(surface.key, surface.centre)] if surface.centre_status != MISSING else []
 
 
 def _same_examples(header: Header, other: Header | Surface) -> bool:
@@ -240,19 +292,27 @@ def finished(stored: Surface | None, journals: list[Contents]) -> set[Point]:
 
 
 def _batch_size(header: Header, stored: Surface | None, journals: list[Contents], live_writers: set[str]) -> int:
-    """The batch size of the first point computed for this surface; else that of a live writer; else our own."""
+    """The batch size of the first point computed for this surface; else that of a live writer; else our own.
+
+    A journal whose session records are lost still says in its header what its points were computed with.
+    """
     entries = list(stored.provenance) if stored is not None else []
     for contents in journals:
         used = sorted({record.session for record in contents.points})
         entries += [contents.sessions[number] for number in used]
-    computed = [entry["batch_size"] for entry in entries if REUSED_FROM not in entry and "batch_size" in entry]
+    sizes = [entry.get("batch_size") for entry in entries if REUSED_FROM not in entry]
+    computed = [size for size in sizes if isinstance(size, int) and size > 0]
     agreed = [contents.header.batch_size for contents in journals if contents.path.stem in live_writers]
-    return int((computed + agreed + [header.batch_size])[0])
+    lost = [contents.header.batch_size for contents in journals if journal.LOST in contents.sessions]
+    return (computed + agreed + lost + [header.batch_size])[0]
 
 
 def _joined(stored: Surface | None, journals: list[Contents]) -> Surface:
     about = stored if stored is not None else journals[0].header
-    draft = Draft(key=about.key, spec=about.spec, example_ids=about.example_ids, labels=about.labels)
+    try:
+        draft = Draft(key=about.key, spec=about.spec, example_ids=about.example_ids, labels=about.labels)
+    except (MemoryError, ValueError, OverflowError) as error:
+        raise SurfaceError(f"surface {about.key[:12]} is larger than this machine's memory.") from error
     if stored is not None:
         for point in sorted(stored.done_points()):
             entry = draft.add_provenance(stored.point_provenance(point))

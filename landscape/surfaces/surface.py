@@ -242,7 +242,7 @@ def layout(spec: Mapping[str, Any]) -> tuple[Grid, int]:
     """
     try:
         grid, num_directions = Grid.from_spec(spec["grid"]), spec["num_directions"]
-    except (KeyError, TypeError, ValueError) as error:
+    except (KeyError, TypeError, ValueError, OverflowError) as error:
         raise InputError(f"a surface's specification needs a grid and num_directions, got {error!r}.") from error
     if not isinstance(num_directions, int) or isinstance(num_directions, bool) or num_directions < 1:
         raise InputError(f"a surface needs a whole number of at least 1 direction, got {num_directions!r}.")

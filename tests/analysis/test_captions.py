@@ -65,6 +65,15 @@ def test_caption_of_a_clean_surface_has_no_attack_seed() -> None:
     assert "Seeds: directions 0." in caption
 
 
+def test_caption_of_mixed_objectives_says_each_once() -> None:
+    changes: list[dict[str, Any]] = [{}, {"objective": "fixed"}, CLEAN]
+    surfaces = [make_surface(num_directions=3, num_examples=5, **change) for change in changes for _ in range(2)]
+    caption = curves_caption(surfaces, list("abcdef"))
+    assert "; attacked anew at every α [on the fly]; PGD-10" in caption
+    assert "at α = 0 [fixed]; no attack; clean examples only [natural]." in caption
+    assert "Seeds: directions 0, attack 0." in caption
+
+
 def test_more_than_three_curves_are_means_alone() -> None:
     surfaces = [make_surface(num_directions=3, num_examples=5, weights=str(index)) for index in range(4)]
     assert curves_caption(surfaces, list("abcd")).startswith(

@@ -69,6 +69,19 @@ def test_nothing_covers_anything_else(labels: tuple[str, ...], title: str | None
     assert len(legend.get_texts()) == len(labels)
 
 
+def test_a_legend_has_even_rows_and_is_read_line_by_line() -> None:
+    names = [f"a checkpoint with a long name {index}" for index in range(1, 7)]
+    figure = figure_of(*names)
+    require_no_overlap(figure)
+    texts = figure.legends[0].get_texts()
+    places = [(round(text.get_window_extent().y0), round(text.get_window_extent().x0)) for text in texts]
+    lines = [[index for index, (y, _) in enumerate(places) if y == height] for height in sorted({y for y, _ in places})]
+    assert len(lines) > 1
+    assert len({len(line) for line in lines}) == 1
+    read = [texts[index].get_text() for line in reversed(lines) for index in sorted(line, key=lambda i: places[i][1])]
+    assert read == names
+
+
 def test_both_panels_have_one_range_and_every_label() -> None:
     figure = figure_of("digits-at", "digits-at-awp")
     left, right = figure.axes

@@ -9,8 +9,9 @@ from matplotlib.collections import FillBetweenPolyCollection
 from matplotlib.figure import Figure
 
 from landscape.analysis.plots import plot_curves
+from landscape.analysis.statistics import summarize_curve
 from landscape.errors import InputError
-from landscape.surfaces.surface import CENTRE, Draft, Grid
+from landscape.surfaces.surface import CENTRE, Draft, Grid, Surface
 from tests.analysis.synthetic import SPEC, make_surface, measurement
 
 
@@ -18,6 +19,24 @@ def new_axes() -> Any:
     figure = Figure()
     FigureCanvasAgg(figure)
     return figure.subplots()
+
+
+def wide_surface() -> Surface:
+    """Three directions, of which one alone rises: the interval of their mean leaves the range of the quantity."""
+    nodes = Grid.parse("-1:1:5")
+    draft = Draft(
+        key="0" * 64,
+        spec={**SPEC, "grid": nodes.to_spec(), "num_directions": 3},
+        example_ids=np.arange(4),
+        labels=np.zeros(4, dtype=np.int64),
+    )
+    entry = draft.add_provenance({})
+    draft.put(CENTRE, measurement(np.full(4, 0.5), np.ones(4)), entry)
+    for direction in range(3):
+        for index, alpha in enumerate(nodes.alpha):
+            losses = np.full(4, 0.5 + 10 * (direction == 0) * abs(alpha))
+            draft.put((direction, index), measurement(losses, np.ones(4)), entry)
+    return draft.surface()
 
 
 @pytest.mark.parametrize(("quantity", "scale"), [("loss", 1), ("robust-error", 100), ("natural-loss", 1)])
@@ -46,6 +65,33 @@ def test_band_needs_three_directions() -> None:
         (band,) = [part for part in axes.collections if isinstance(part, FillBetweenPolyCollection)]
         bands.append(len(band.get_paths()))
     assert bands == [0, 1]
+
+
+@pytest.mark.parametrize("centred", [False, True], ids=["raw", "centred"])
+@pytest.mark.parametrize(("quantity", "highest"), [("loss", np.inf), ("robust-error", 100.0)])
+def test_bands_stay_in_range_and_do_not_stretch_the_axis(quantity: str, highest: float, centred: bool) -> None:
+    surface = wide_surface()
+    summary = summarize_curve(surface, quantity)
+    assert (summary.low < 0).any()
+    axes = new_axes()
+    plot_curves(axes, surface, quantity=quantity, centred=centred)
+    (band,) = [part for part in axes.collections if isinstance(part, FillBetweenPolyCollection)]
+    heights = np.concatenate([np.asarray(path.vertices)[:, 1] for path in band.get_paths()])
+    shift = (100 if quantity == "robust-error" else 1) * (summary.centre if centred else 0.0)
+    assert heights.min() == pytest.approx(-shift)
+    assert heights.max() <= highest - shift + 1e-9
+    lines: Any = np.concatenate([np.asarray(line.get_ydata()) for line in axes.get_lines()])
+    low, high = axes.get_ylim()
+    margin = 0.06 * np.ptp(lines)
+    assert lines.min() - margin <= low
+    assert high <= lines.max() + margin
+
+
+def test_four_surfaces_are_means_alone() -> None:
+    axes = new_axes()
+    plot_curves(axes, [make_surface(num_directions=3, num_examples=5, weights=str(index)) for index in range(4)])
+    assert len(axes.get_lines()) == 4
+    assert not axes.collections
 
 
 def test_points_that_are_not_finite_are_gaps_not_numbers() -> None:

@@ -44,6 +44,21 @@ def test_panels_hold_the_epochs_before_and_after() -> None:
     assert [text.get_text() for text in figure.legends[0].get_texts()] == ["epoch 60, best"]
 
 
+@pytest.mark.parametrize(("epoch", "title"), [(60, "up to epoch 60 (best)"), (20, "from epoch 20 (best)")])
+def test_a_parting_at_an_end_leaves_one_group(epoch: int, title: str) -> None:
+    epochs = [20, 40, 60]
+    parting = Parting(epoch=epoch, name="best", best_epoch=epoch)
+    figure = series_figure(surfaces_at(epochs), epochs, parting=parting, title="run")
+    require_no_overlap(figure)
+    left, right, bar = figure.axes
+    assert (left.get_title(), right.get_title(), bar.get_ylabel()) == ("", "", "epoch")
+    assert f"run, {title}" in [text.get_text() for text in figure.texts]
+    assert len(left.get_lines()) == len(right.get_lines()) == 3
+    assert left.get_ylabel().endswith("g(α) (cross-entropy, nats)")
+    assert right.get_ylabel().endswith("g(α) − g(0) (nats)")
+    assert left.get_xlabel() == right.get_xlabel() != ""
+
+
 def test_colours_follow_the_epoch_and_the_best_is_black() -> None:
     epochs = [20, 40, 60, 80]
     left = series_figure(surfaces_at(epochs), epochs, parting=BEST).axes[0]

@@ -5,7 +5,15 @@ from typing import Any
 
 import pytest
 
-from landscape.analysis.settings import describe_attack, describe_settings, in_pixels
+from landscape.analysis.settings import (
+    attacks_apart,
+    describe_attack,
+    describe_objective,
+    describe_settings,
+    in_pixels,
+    is_attacked,
+    measured_as,
+)
 from tests.analysis.synthetic import SPEC, make_surface
 
 ATTACKS: dict[str, tuple[dict[str, Any], str]] = {
@@ -28,6 +36,35 @@ ATTACKS: dict[str, tuple[dict[str, Any], str]] = {
 @pytest.mark.parametrize(("changes", "text"), ATTACKS.values(), ids=ATTACKS.keys())
 def test_attack_in_words(changes: dict[str, Any], text: str) -> None:
     assert describe_attack({"attack": {**SPEC["attack"], **changes}}) == text
+
+
+def test_own_examples_are_not_of_a_split() -> None:
+    own = make_surface(num_directions=1, num_examples=20, data={"dataset": "own", "split": "own"})
+    assert describe_settings(own)["Examples"] == "20 of the caller's own"
+
+
+WAYS: dict[str, tuple[dict[str, Any], str]] = {
+    "adversarial": ({}, "on the fly"),
+    "fixed": ({"objective": "fixed"}, "fixed"),
+    "clean": ({"objective": "clean", "attack": {"name": "none"}}, "natural"),
+    "no attack": ({"attack": {"name": "none"}}, "natural"),
+    "fixed without attack": ({"objective": "fixed", "attack": {"name": "none"}}, "natural"),
+}
+
+
+@pytest.mark.parametrize(("changes", "way"), WAYS.values(), ids=WAYS.keys())
+def test_what_was_measured(changes: dict[str, Any], way: str) -> None:
+    surface = make_surface(num_directions=1, num_examples=3, **changes)
+    assert measured_as(surface) == way
+    assert is_attacked(surface) == (way != "natural")
+    assert (describe_objective(surface) == "clean examples only") == (way == "natural")
+
+
+def test_attacks_are_told_apart_by_what_differs() -> None:
+    longer = {"num_steps": 50, "num_restarts": 5}
+    surfaces = [make_surface(num_directions=1, num_examples=3, attack=changes) for changes in ({}, longer)]
+    assert attacks_apart(surfaces) == ["PGD-10, 1 random start", "PGD-50, worst of 5 random starts"]
+    assert attacks_apart(surfaces[:1] * 2) == ["", ""]
 
 
 def test_absent_attack_is_said() -> None:
@@ -59,3 +96,16 @@ def test_an_empty_spec_is_described_without_inventing() -> None:
     assert described["Seeds"] == "directions ?, attack not recorded"
     assert described["BatchNorm"] == "not recorded"
     assert described["Examples"] == "5"
+
+
+@pytest.mark.parametrize(
+    "attack",
+    [
+        {"name": "pgd", "epsilon": "much", "norm": ["linf"], "step_size": 1e308},
+        {"name": "\ud800", "epsilon": None},
+        {"name": 7, "epsilon": [1], "num_steps": {}},
+        "pgd",
+    ],
+)
+def test_an_attack_from_a_strange_file_is_still_described(attack: object) -> None:
+    describe_attack({"attack": attack}).encode()

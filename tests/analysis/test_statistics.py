@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import scipy.stats
 
-from landscape.analysis.samples import direction_rises
+from landscape.analysis.samples import direction_rises, why_no_rise
 from landscape.analysis.statistics import (
     RADII,
     estimate_difference,
@@ -96,6 +96,33 @@ def test_no_rise_where_the_grid_does_not_reach(grid: str, radius: float) -> None
     surface = make_surface(grid=grid, num_directions=3, num_examples=10)
     assert rise(surface, radius) is None
     assert paired_difference(surface, make_surface(num_directions=3, num_examples=10), radius) is None
+
+
+@pytest.mark.parametrize(
+    ("grid", "radius", "reason"),
+    [
+        ("-0.5:0.5:11", 1.0, "the grid does not reach ±r"),
+        ("0:1:11", 0.5, "the grid does not reach ±r"),
+        ("-1:1:5", 0.25, "the nodes lie too far apart"),
+        ("-1:1:3", 0.5, "the nodes lie too far apart"),
+        ("-1:1:21", 0.25, None),
+        ("-1:1:3", 1.0, None),
+    ],
+)
+def test_why_there_is_no_rise(grid: str, radius: float, reason: str | None) -> None:
+    surface = make_surface(grid=grid, num_directions=2, num_examples=3)
+    assert why_no_rise(surface, radius) == reason
+    assert (rise(surface, radius) is None) == (reason is not None)
+
+
+def test_without_attack_there_is_no_robust_accuracy() -> None:
+    surface = make_surface(num_directions=2, num_examples=20, objective="clean", attack={"name": "none"})
+    summary, found = summarize_curve(surface), rise(surface, 0.5)
+    assert found is not None
+    assert np.isnan([*summary.robust_accuracy, summary.centre_robust_accuracy, found.robust_accuracy]).all()
+    nodes = [surface.grid.alpha.index(0.5), surface.grid.alpha.index(-0.5)]
+    assert found.natural_accuracy == pytest.approx(surface.clean_correct[:, nodes].mean())
+    np.testing.assert_allclose(summary.natural_accuracy, surface.clean_correct.mean(axis=(0, 2)))
 
 
 def test_directions_with_masked_points_are_left_out_and_counted() -> None:

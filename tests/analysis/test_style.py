@@ -31,6 +31,28 @@ def test_both_splits_share_a_colour_and_differ_by_line() -> None:
     assert curves[0].marker == curves[1].marker != curves[2].marker
 
 
+def test_every_label_says_its_split_if_splits_differ() -> None:
+    test = {"split": "test", "digest": "data-1"}
+    curves = style_curves([small(label="at"), small(label="at", data=test), small(label="awp", weights="w")])
+    assert [curve.label for curve in curves] == ["at (train)", "at (test)", "awp (train)"]
+
+
+def test_labels_say_how_examples_were_made_if_that_differs() -> None:
+    clean = {"objective": "clean", "attack": {"name": "none"}}
+    changes: list[dict[str, Any]] = [{}, {"objective": "fixed"}, clean]
+    curves = style_curves([small(label="at", **change) for change in changes])
+    assert [curve.label for curve in curves] == ["at (on the fly)", "at (fixed)", "at (natural)"]
+    test = {"split": "test", "digest": "data-1"}
+    both = style_curves([small(label="at", data=data, **change) for change in changes[:2] for data in ({}, test)])
+    assert both[3].label == "at (test, fixed)"
+    assert len({(curve.colour, str(curve.linestyle)) for curve in both}) == 4
+
+
+def test_attacks_tell_equal_labels_apart() -> None:
+    curves = style_curves([small(label="at"), small(label="at", attack={"num_steps": 50})])
+    assert [curve.label for curve in curves] == ["at [PGD-10]", "at [PGD-50]"]
+
+
 def test_equal_labels_are_told_apart() -> None:
     surface = small(label="at")
     assert [curve.label for curve in style_curves([surface, surface, small(label="awp")])] == ["at #1", "at #2", "awp"]

@@ -58,7 +58,7 @@ def test_rise_table_marks_what_is_interpolated_or_masked_and_leaves_out_what_is_
     assert rows["awp", "0.5"][0].endswith("*")
     assert ("awp", "1") not in rows
     notes = text.splitlines()[9:]
-    assert notes[0].startswith("SE: standard errors of rise(r)")
+    assert notes[0].startswith("SE directions: ")
     assert notes[1] == "No row for r = 1 of awp: the grid does not reach ±r."
     assert notes[2].startswith("~ ±r are no nodes of the grid")
     assert notes[3] == "* awp: directions left out (a point is missing or not finite): 1 at r = 0.5."

@@ -113,6 +113,7 @@ def test_adversarial_examples_stay_in_ball_and_box(
     generator = torch.Generator().manual_seed(seed % 2**31)
     weight = torch.randn(math.prod(shape), generator=generator)
     inputs = torch.rand(5, *shape, generator=generator)
+    epsilon = epsilon / 3 if norm == "linf" else epsilon
     threat = ThreatModel(norm=norm, epsilon=epsilon)
     attack = PGD(threat=threat, step_size=threat.default_step_size, num_steps=3, num_restarts=num_restarts)
     starts = attack.starts(torch.arange(5), shape, seed=seed)
@@ -174,6 +175,10 @@ def test_fgsm_is_one_step_of_epsilon_from_the_input() -> None:
         (lambda: ThreatModel(norm="l1", epsilon=0.1), "the norm of a threat model is one of linf, l2, got 'l1'."),
         (lambda: ThreatModel(norm="l2", epsilon=-1), "epsilon is a finite number of at least 0, got -1."),
         (lambda: ThreatModel(norm="l2", epsilon=math.nan), "epsilon is a finite number of at least 0, got nan."),
+        (
+            lambda: ThreatModel(norm="linf", epsilon=8),
+            "inputs lie in [0, 1], so an L-inf epsilon is at most 1, got 8; is it 8/255?",
+        ),
         (lambda: _pgd(num_steps=0), "an attack has at least 1 step and 1 restart, got 0, 1."),
         (lambda: _pgd(num_restarts=0), "an attack has at least 1 step and 1 restart, got 1, 0."),
         (lambda: _pgd(step_size=math.inf), "the step size of an attack is a finite number of at least 0, got inf."),
@@ -205,6 +210,7 @@ THREAT = ThreatModel(norm="linf", epsilon=0.2)
         ("pgd-20:step=0.1,restarts=3", PGD(threat=THREAT, step_size=0.1, num_steps=20, num_restarts=3)),
         ("fgsm", PGD(threat=THREAT, step_size=0.2, num_steps=1, random_start=False)),
         ("fgsm-rs", PGD(threat=THREAT, step_size=0.2, num_steps=1)),
+        ("PGD-10", PGD(threat=THREAT, step_size=0.05, num_steps=10)),
         ("none", NoAttack()),
     ],
 )

@@ -48,7 +48,8 @@ def store(tmp_path: Path) -> SurfaceStore:
 @pytest.fixture
 def keys(store: SurfaceStore) -> tuple[str, str]:
     """A complete surface in a file, and a partial one in a journal."""
-    complete = store_points(store, spec_of(), ALL, finish=True, label="digits-at")
+    more = {"data": {"split": "train"}, "objective": "fixed", "directions": {"seed": 7}}
+    complete = store_points(store, {**spec_of(), **more}, ALL, finish=True, label="digits-at")
     partial = store_points(store, {**spec_of(), "weights": "x"}, ALL[:3], finish=False, label="digits-at-awp")
     return complete, partial
 
@@ -60,12 +61,15 @@ def call(store: SurfaceStore, *arguments: str, **more: Any) -> Result:
 def test_list_says_what_is_there(store: SurfaceStore, keys: tuple[str, str]) -> None:
     result = call(store, "list")
     assert result.exit_code == 0
-    head, *rows = result.output.splitlines()
-    assert head.split() == ["key", "size", "when", "of", "n", "points", "state", "attack"]
-    assert {row.split()[0]: row.split()[5:9] for row in rows} == {
-        keys[0][:12]: ["digits-at", "4", "7/7", "complete"],
-        keys[1][:12]: ["digits-at-awp", "4", "3/7", "partial"],
+    head, *rows, note = result.output.splitlines()
+    names = ["key", "size", "when", "of", "split", "n", "objective", "directions x nodes", "seed", "points", "state"]
+    assert [part.strip() for part in head.split("  ") if part] == [*names, "attack"]
+    assert {row.split()[0]: row.split()[5:14] for row in rows} == {
+        keys[0][:12]: ["digits-at", "train", "4", "fixed", "2", "x", "3", "7", "7/7"],
+        keys[1][:12]: ["digits-at-awp", "-", "4", "-", "2", "x", "3", "-", "3/7"],
     }
+    assert [row.split()[14] for row in rows if row.startswith(keys[1][:12])] == ["partial"]
+    assert note == "points: done/all; all are directions x nodes and the centre."
     assert all("PGD-10" in row for row in rows)
 
 
@@ -77,6 +81,16 @@ def test_list_shows_running_and_damaged_surfaces(store: SurfaceStore, keys: tupl
         output = call(store, "list").output
     assert f"running by {os.getpid()}" in output
     assert "damaged" in output
+
+
+def test_list_calls_a_renamed_file_renamed(store: SurfaceStore, keys: tuple[str, str]) -> None:
+    store.path(keys[0]).rename(store.folder / "mine.h5")
+    (row,) = [line for line in call(store, "list").output.splitlines() if line.startswith("mine ")]
+    assert "digits-at" in row
+    assert "7/7     renamed" in row
+    assert "damaged" not in row
+    (store.folder / "mine.h5").write_bytes(b"x")
+    assert "damaged" in call(store, "list").output
 
 
 def test_an_empty_or_absent_folder_has_no_surfaces(store: SurfaceStore) -> None:
@@ -93,7 +107,9 @@ def test_show_tells_settings_state_and_origin(store: SurfaceStore, keys: tuple[s
     lines = {line[:12].strip(): line[12:].strip() for line in result.output.splitlines()}
     assert lines["Key"] == (keys[1] if which == "journal" else keys[0])
     assert lines["Of"] == ("digits-at-awp" if which == "journal" else "digits-at")
-    assert lines["Points"].startswith("3 of 7 done" if which == "journal" else "7 of 7 done, 0 of them not finite")
+    assert (
+        lines["Points"] == f"{3 if which == 'journal' else 7} of 7 (2 directions x 3 nodes + centre) done, 0 not finite"
+    )
     assert lines["Grid"] == "alpha -1 to 1, 3 nodes"
     assert "PGD-10" in lines["Attack"]
     assert "batch_size 2" in lines["Computed by"]

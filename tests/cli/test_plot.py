@@ -99,6 +99,49 @@ def test_wrong_calls_exit_with_2(arguments: list[str]) -> None:
     assert run(*arguments).exit_code == 2
 
 
+@pytest.mark.parametrize("form", [(), ("--json",)], ids=["text", "json"])
+def test_a_figure_that_fails_does_not_cost_the_tables(store: Store, tmp_path: Path, form: tuple[str, ...]) -> None:
+    (tmp_path / "figure.png").mkdir()
+    path = store(label="at")
+    result = CliRunner().invoke(command, [str(path), "--out", str(tmp_path / "figure.png"), *form])
+    assert isinstance(result.exception, FileError)
+    if form:
+        content = json.loads(result.output)
+        assert content["figure"] is None
+        assert content["curves"][0]["rises"]
+    else:
+        assert "at: adversarial loss g(0) = " in result.output
+        assert result.output.splitlines()[-1] == f"surface  {path}"
+        assert "figure   " not in result.output
+
+
+CLEAN: dict[str, Any] = {"objective": "clean", "attack": {"name": "none"}}
+
+
+def test_robust_error_without_attack_is_refused(store: Store, tmp_path: Path) -> None:
+    out = tmp_path / "figure.png"
+    with pytest.raises(InputError, match="robust-error needs an attack, but nothing was attacked in at; take natural"):
+        run(store(label="at", **CLEAN), "--quantity", "robust-error", "--out", out)
+    assert not out.exists()
+    assert "natural accuracy" in run(store(label="at", **CLEAN), "--out", out).output
+
+
+def test_a_control_of_the_same_checkpoint_is_named_and_not_judged(store: Store, tmp_path: Path) -> None:
+    files = [store(label="at"), store(label="at", objective="fixed", sharpness=4.0)]
+    output = run(*files, "--out", tmp_path / "figure.png").output
+    assert "at (on the fly) and at (fixed) are the same weights, measured differently: objective (" in output
+    assert "flatter" not in output
+    assert (
+        "measured in the same way: there is no difference." in run(*files[:1] * 2, "--out", tmp_path / "f.png").output
+    )
+
+
+def test_tables_stand_below_their_settings(store: Store, tmp_path: Path) -> None:
+    first = run(store(label="at"), "--out", tmp_path / "figure.png").output.splitlines()[0]
+    for setting in ("PGD-10, L∞, ε = 0.15", "attacked anew", "20 of digits train", "3 random Gaussian", "directions 0"):
+        assert setting in first
+
+
 def test_torch_is_not_imported(store: Store, tmp_path: Path) -> None:
     code = (
         "import sys; from landscape.cli.plot import command; command(sys.argv[1:], standalone_mode=False); "

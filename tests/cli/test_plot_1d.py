@@ -73,8 +73,8 @@ def test_one_checkpoint_gives_table_rise_figure_and_surface(here: Path, call: Ca
     assert surface.adversarial_loss.shape == (2, 3, 20)
     for alpha, mean in zip((-1, 0, 1), surface.mean().mean(axis=0), strict=True):
         assert any(line.split()[:2] == [str(alpha), f"{mean:.4f}"] for line in out.splitlines())
-    for radius in ("0.1", "0.25", "0.5", "1"):
-        assert any(line.split()[:2] == ["a", radius] for line in out.splitlines()), radius
+    rises = [line.split()[1] for line in out.splitlines() if line.startswith("a  ")]
+    assert rises == ["1"] and "No row for r = 0.1, 0.25, 0.5: the nodes lie too far apart." in out
 
 
 def test_the_same_call_gives_the_same_numbers_from_the_cache(here: Path, call: Call) -> None:
@@ -109,6 +109,8 @@ def test_dry_run_says_the_cost_and_writes_nothing(here: Path, call: Call) -> Non
     code, out, _ = call("plot-1d", "a.pt", *SMALL, "--dry-run")
     assert code == 0
     assert "7 of 7 points to compute, each 20 examples x 6 passes" in out and "Nothing was written." in out
+    cost = json.loads(call("plot-1d", "a.pt", *SMALL, "--dry-run", "--json", "--shard", "1/2")[1])
+    assert cost["surfaces"][0]["num_points"] == 4
     assert sorted(here.iterdir()) == before
     call("plot-1d", "a.pt", *SMALL)
     assert "0 of 7 points to compute" in call("plot-1d", "a.pt", *SMALL, "--dry-run")[1]
@@ -127,9 +129,7 @@ def test_a_run_folder_is_its_last_checkpoint_or_a_series(here: Path, call: Call)
     from landscape.training.config import TrainConfig
     from landscape.training.fit import train
 
-    settings: dict[str, Any] = {"epochs": 3, "checkpoint_every": 1, "attack_steps": 1, "num_evaluated": 50}
-    known = TrainConfig.__dataclass_fields__
-    train(TrainConfig(method="at", **{name: value for name, value in settings.items() if name in known}), here / "run")
+    train(TrainConfig(method="at", epochs=3, checkpoint_every=1, attack_steps=1, eval_examples=50), here / "run")
     code, out, _ = call("plot-1d", "run", *SMALL)
     assert code == 0 and "run/last" in out
     code, out, _ = call("plot-1d", "run", *SMALL, "--epochs", "1:3:1", "--out", "series.png")
@@ -168,6 +168,8 @@ def test_fewer_examples_than_usual_are_all_taken_but_asking_for_too_many_is_refu
     few = ("plot-1d", "a.pt", "--directions", "1", "--alpha", "-1:1:2", "--attack", "fgsm", "--dataset", "./own.npz")
     assert call(*few)[0] == 0
     assert load_surface(surfaces_in(here)[0]).adversarial_loss.shape == (1, 2, 30)
+    code, _, err = call(*few, "--split", "both")
+    assert code == 1 and "is one set of examples, not a train and a test split" in err
     code, _, err = call(*few, "--examples", "31")
     assert code == 1 and "has 30 examples, got a request for 31" in err
 
@@ -187,6 +189,10 @@ def test_fewer_examples_than_usual_are_all_taken_but_asking_for_too_many_is_refu
         pytest.param(["a.pt", "--epsilon", "nan"], 2, "nan", id="epsilon not a number"),
         pytest.param(["a.pt", "--alpha", "1:-1:0"], 2, "'1:-1:0' needs FROM below TO", id="alpha backwards"),
         pytest.param(["a.pt", "--alpha", "-1:1"], 2, "'-1:1' is not FROM:TO:NUM", id="alpha of two"),
+        pytest.param(["a.pt", "--alpha=-1e400:1e400:3"], 2, "is not FROM:TO:NUM", id="alpha too large"),
+        pytest.param(["a.pt", "--attack", "pgd-5:step=1e400"], 1, "an attack is pgd-K", id="step too large"),
+        pytest.param(["a.pt", "--attack", "fgsm", "--restarts", "3"], 1, "has no restarts, got 3", id="fgsm restarts"),
+        pytest.param(["a.pt", "wide.pt"], 1, "the model does not take inputs of 1x8x8", id="the second does not fit"),
         pytest.param(["a.pt", "--alpha", "-1:1:1e3"], 2, "'-1:1:1e3' is not FROM:TO:NUM", id="alpha no number"),
         pytest.param(["a.pt", "--directions", "0"], 2, "0 is not in the range x>=1", id="no directions"),
         pytest.param(["a.pt", "--examples", "0"], 2, "0 is below 1.", id="no examples"),
@@ -194,13 +200,23 @@ def test_fewer_examples_than_usual_are_all_taken_but_asking_for_too_many_is_refu
         pytest.param(["a.pt", "--dataset", "imagenet"], 1, "'imagenet'", id="unknown data"),
         pytest.param(["a.pt", "--model", "resnet50"], 1, "resnet50", id="unknown model"),
         pytest.param(["a.pt", "--attack", "cw"], 1, "an attack is pgd-K", id="unknown attack"),
-        pytest.param(["a.pt", "--norm", "l2"], 1, "give --norm linf|l2 and --epsilon", id="another norm, no epsilon"),
+        pytest.param(
+            ["a.pt", "--norm", "l2"],
+            1,
+            "which says nothing about l2; give --epsilon too",
+            id="another norm, no epsilon",
+        ),
+        pytest.param(["a.pt", "--epsilon", "8"], 1, "got 8; is it 8/255?", id="epsilon in pixels"),
+        pytest.param(["a.pt", "--alpha=-1e39:1e39:3"], 1, "at most 1e+30 in size", id="alpha beyond float32"),
         pytest.param(["a.pt", "--device", "cuda:99"], 1, "there is no device cuda:99", id="no such device"),
         pytest.param(["a.pt", "--out", "figure.gif"], 1, ".png", id="unknown figure"),
         pytest.param(["a.pt", "--out", "a.pt/figure.png"], 1, "a.pt", id="figure in a file"),
         pytest.param(["a.pt", "--cache-dir", "text.pt"], 1, "cannot write in text.pt", id="cache is a file"),
         pytest.param(["a.pt", "--layers", "("], 1, "no regular expression", id="layers"),
         pytest.param(["a.pt", "--layers", "nothing"], 1, "no parameter moves", id="no layer"),
+        pytest.param(
+            ["a.pt", "--objective", "clean", "--quantity", "robust-error"], 1, "no robust error without", id="no attack"
+        ),
         pytest.param(["a.pt", "--shard", "3/2"], 2, "needs I from 1 to N", id="shard"),
         pytest.param(["a.pt", "--epochs", "1:3:1"], 1, "a series of --epochs needs one run folder", id="no series"),
         pytest.param([], 2, "Missing argument 'CKPT...'", id="nothing"),
@@ -212,6 +228,7 @@ def test_wrong_calls_say_so_and_write_nothing(
     (here / "folder").mkdir()
     (here / "text.pt").write_text("these are no weights")
     (here / "empty.pt").write_text("")
+    write_checkpoint(here / "wide.pt", image_size=16)
     before = sorted(path for path in here.rglob("*"))
     given, _, err = call("plot-1d", *arguments)
     said = [line for line in err.strip().splitlines() if not line.startswith(("Usage:", "Try ")) and line]
@@ -220,6 +237,65 @@ def test_wrong_calls_say_so_and_write_nothing(
     assert len(said) == 1, said
     assert sorted(path for path in here.rglob("*") if "cache" not in path.parts) == before
     assert not surfaces_in(here)
+
+
+def test_a_full_disk_costs_one_sentence_and_no_finished_point(here: Path) -> None:
+    resource = pytest.importorskip("resource")
+    command = [sys.executable, "-m", "landscape", "plot-1d", "a.pt", *SMALL, "--examples", "500"]
+
+    def run(limit: int) -> subprocess.CompletedProcess[str]:
+        def small_disk() -> None:
+            resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
+
+        return subprocess.run(command, capture_output=True, text=True, check=False, preexec_fn=small_disk)
+
+    full = run(20_000)  # the journal's header and two or three points
+    assert full.returncode == 1
+    assert full.stderr.strip().splitlines()[-1].startswith("Error: cannot append to ")
+    assert "Traceback" not in full.stderr and not surfaces_in(here)
+    (journal,) = (here / "cache").glob("*.points/*.journal")
+    kept = journal.stat().st_size
+    assert kept > 5_000
+    roomy = run(10**9)
+    assert roomy.returncode == 0 and "figure   a-plot-1d.png" in roomy.stdout
+    assert load_surface(surfaces_in(here)[0]).complete
+
+
+def test_preact_resnet18_on_colour_pictures(here: Path, call: Call, monkeypatch: pytest.MonkeyPatch) -> None:
+    from landscape.datasets import cifar10
+    from tests.datasets import layouts
+
+    monkeypatch.setattr(cifar10, "RECORDS_PER_FILE", layouts.RECORDS)
+    layouts.write_cifar10(here / "data")
+    network = build_model("preact_resnet18", width=4)
+    save_checkpoint(
+        here / "prn.pt",
+        network=network,
+        model_name="preact_resnet18",
+        model_arguments={"width": 4},
+        normalization="cifar10",
+        dataset="cifar10",
+        threat=ThreatModel(norm="linf", epsilon=8 / 255),
+        step_size=2 / 255,
+        training={},
+    )
+    size = ("--directions", "1", "--alpha", "-1:1:5", "--examples", "5", "--attack", "pgd-1", "--device", "cpu")
+    code, out, _ = call("plot-1d", "prn.pt", "--data-dir", "data", *size)
+    assert code == 0 and "prn" in out
+    surface = load_surface(surfaces_in(here)[0])
+    assert surface.complete and surface.adversarial_loss.shape == (1, 5, 5)
+    assert surface.spec["attack"]["epsilon"] == 8 / 255
+
+
+@pytest.mark.cuda
+def test_digits_agree_on_a_cuda_device_and_on_the_cpu(here: Path, call: Call) -> None:
+    size = ("--directions", "2", "--alpha", "-1:1:5", "--examples", "200")
+    losses = []
+    for device in ("cpu", "cuda"):
+        assert call("plot-1d", "digits-at", *size, "--device", device, "--cache-dir", device)[0] == 0
+        (stored,) = (here / device).glob("*.h5")
+        losses.append(load_surface(stored).mean())
+    np.testing.assert_allclose(losses[1], losses[0], rtol=1e-3)
 
 
 def test_no_help_imports_what_is_slow() -> None:

@@ -1,17 +1,18 @@
 from __future__ import annotations
 
+import errno
 import json
 import os
 import socket
 import subprocess
 import sys
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from landscape.errors import BusyError, InputError
+from landscape.errors import BusyError, FileError, InputError
 from landscape.surfaces import claims
 
 KEY = "0123456789abcdef" * 4
@@ -19,7 +20,7 @@ KEY = "0123456789abcdef" * 4
 
 def write(folder: Path, claim: claims.Claim) -> Path:
     path = folder / f"{claim.writer}.claim"
-    path.write_text(json.dumps(asdict(claim)))
+    path.write_text(claim.to_json())
     return path
 
 
@@ -121,7 +122,7 @@ def test_without_a_start_time_the_pid_alone_decides(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("change", [{"host": "elsewhere"}, {"namespace": "pid:[1]"}], ids=["host", "container"])
 def test_a_process_that_cannot_be_judged_counts_as_alive_and_the_way_out_is_said(
-    tmp_path: Path, change: dict[str, str]
+    tmp_path: Path, change: dict[str, Any]
 ) -> None:
     path = write(tmp_path, replace(claims.this_process("main"), pid=2**22 + 12345, **change))
     with pytest.raises(BusyError, match=r"wait for it, or delete .*main\.claim if that process is gone\.$"):
@@ -133,6 +134,68 @@ def test_what_is_no_claim_excludes_nobody(tmp_path: Path, caplog: pytest.LogCapt
     (tmp_path / "main.claim").write_text('{"pid": 1}')
     claims.take(tmp_path, "main", key=KEY)
     assert "is not a claim" in caplog.text
+
+
+NO_PIDS: list[Any] = [10**30, 2**31, 0, -1, "1", 1.5, True, None, []]
+SOUND = {"writer": "main", "pid": 1, "host": "h", "since": "s", "namespace": None, "birth": None}
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        *(json.dumps({**SOUND, "pid": pid}) for pid in NO_PIDS),
+        *(json.dumps({**SOUND, **change}) for change in ({"host": 1}, {"birth": 3}, {"since": "a\nb"})),
+        json.dumps({**SOUND, "writer": "shard-1-of-2"}),
+        "[1]",
+        "[" * 100_000,
+        '{"pid": NaN}',
+        "",
+    ],
+    ids=lambda text: text[:60],
+)
+def test_a_claim_with_values_of_other_types_is_none(
+    tmp_path: Path, text: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    (tmp_path / "main.claim").write_text(text)
+    assert claims.running(tmp_path) == []
+    claims.take(tmp_path, "main", key=KEY)
+    assert "main.claim is not a claim (" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("change", "who"),
+    [
+        pytest.param({}, "process 1 on h since s", id="more fields"),
+        pytest.param({"pid": "eleven", "host": None}, "process 0 on an unknown machine since s", id="changed fields"),
+    ],
+)
+def test_a_claim_of_a_newer_version_counts_as_alive(tmp_path: Path, change: dict[str, Any], who: str) -> None:
+    here = json.loads(claims.this_process("main").to_json())
+    path = tmp_path / "main.claim"
+    path.write_text(json.dumps({**SOUND, "namespace": here["namespace"], "lease": 60, **change}))
+    before = path.read_bytes()
+    with pytest.raises(BusyError, match=rf"by {who}; wait for it, or delete .*main\.claim if that process is gone"):
+        claims.take(tmp_path, "main", key=KEY)
+    assert path.read_bytes() == before
+    assert len(claims.running(tmp_path)) == 1
+
+
+def test_a_pipe_in_the_place_of_a_claim_is_refused_at_once(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "main.claim")
+    with pytest.raises(FileError, match=r"cannot read .*main\.claim: it is no regular file; move it away\.$"):
+        claims.take(tmp_path, "main", key=KEY)
+
+
+def test_a_claim_that_cannot_be_deleted_is_one_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(self: Path, missing_ok: bool = False) -> None:
+        raise OSError(errno.EROFS, os.strerror(errno.EROFS))
+
+    claim = claims.take(tmp_path, "main", key=KEY)
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "unlink", refuse)
+        with pytest.raises(FileError, match=r"cannot remove .*main\.claim: Read-only file system"):
+            claims.release(tmp_path, claim)
+    claims.release(tmp_path, claim)
 
 
 def test_only_the_own_claim_is_released(tmp_path: Path) -> None:

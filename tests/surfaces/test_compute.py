@@ -1,12 +1,11 @@
 from __future__ import annotations
 
 import copy
-import logging
 import math
 import os
 import signal
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +19,8 @@ from landscape.attacks.pgd import PGD, NoAttack
 from landscape.attacks.threat import ThreatModel
 from landscape.datasets.examples import Examples
 from landscape.datasets.registry import load_examples
-from landscape.errors import BusyError, InputError, Interrupted, SurfaceError
+from landscape.errors import BusyError, InputError, Interrupted, ModelError, SurfaceError
+from landscape.models.normalize import NormalizedModel
 from landscape.surfaces.compute import compute_surface, estimate_cost, run_plan
 from landscape.surfaces.directions import RandomDirections, filter_normalized, random_direction
 from landscape.surfaces.plan import Shard, plan_surface
@@ -45,7 +45,7 @@ def examples() -> Examples:
     return load_examples("digits", split="train", num_examples=20)
 
 
-def surface_of(net: nn.Module, examples: Examples, **changes: Any) -> Surface:
+def surface_of(net: nn.Module, examples: Any, **changes: Any) -> Surface:
     settings: dict[str, Any] = {"attack": ATTACK, "directions": 2, "grid": "-1:1:5", "device": "cpu", **changes}
     return compute_surface(net, examples, **settings)
 
@@ -338,21 +338,55 @@ def test_points_are_shared_between_grids_and_numbers_of_directions(examples: Exa
     assert_same(wider, run_plan(plan))
 
 
-def test_another_function_behind_the_same_weights_is_refused(examples: Examples, tmp_path: Path) -> None:
-    surface_of(network(), examples, cache_dir=tmp_path)
+def with_softplus() -> nn.Module:
     changed = network()
     changed.add_module("2", nn.Softplus())
+    return changed
+
+
+def stop_at(count: int) -> Callable[[int, int], None]:
+    def stop(done: int, total: int) -> None:
+        if done == count:
+            raise KeyboardInterrupt
+
+    return stop
+
+
+@pytest.mark.parametrize("stored", ["complete", "interrupted", "a relative"])
+def test_another_function_behind_the_same_weights_is_refused(stored: str, examples: Examples, tmp_path: Path) -> None:
+    if stored == "interrupted":
+        with pytest.raises(Interrupted):
+            surface_of(network(), examples, cache_dir=tmp_path, progress=stop_at(4))
+    else:
+        surface_of(network(), examples, cache_dir=tmp_path)
+    wanted = {"directions": 3} if stored == "a relative" else {}
+    before = sorted(tmp_path.iterdir())
     with pytest.raises(SurfaceError, match=r"was computed by other code of the model .*Sequential"):
-        surface_of(changed, examples, cache_dir=tmp_path)
+        surface_of(with_softplus(), examples, cache_dir=tmp_path, **wanted)
+    assert sorted(tmp_path.iterdir()) == before
+    assert surface_of(network(), examples, cache_dir=tmp_path, **wanted).complete
+
+
+def test_numbers_inside_a_model_that_its_state_leaves_out_are_part_of_the_key(examples: Examples) -> None:
+    keys = {
+        plan_surface(NormalizedModel(network(), mean, (1.0,)), examples, attack=ATTACK, device="cpu").key
+        for mean in ((0.0,), (0.5,))
+    }
+    assert len(keys) == 2
+
+
+def test_a_model_that_is_broken_at_its_centre_is_found_again(examples: Examples, tmp_path: Path) -> None:
+    net = network()
+    with torch.no_grad():
+        net.get_parameter("4.bias").fill_(math.nan)
+    first = surface_of(net, examples, cache_dir=tmp_path)
+    assert_same(first, surface_of(net, examples, cache_dir=tmp_path))
+    assert (first.status == 2).all()
 
 
 def test_an_interrupt_keeps_what_is_finished_and_the_same_call_goes_on(examples: Examples, tmp_path: Path) -> None:
-    def stop(done: int, total: int) -> None:
-        if done == 4:
-            raise KeyboardInterrupt
-
     with pytest.raises(Interrupted, match=r"Stopped: 4 of 11 points are kept in .*; the same command goes on"):
-        surface_of(network(), examples, cache_dir=tmp_path, progress=stop)
+        surface_of(network(), examples, cache_dir=tmp_path, progress=stop_at(4))
     calls: list[int] = []
     resumed = surface_of(network(), examples, cache_dir=tmp_path, progress=lambda done, total: calls.append(done))
     assert calls == [4, 5, 6, 7, 8, 9, 10, 11]
@@ -360,12 +394,8 @@ def test_an_interrupt_keeps_what_is_finished_and_the_same_call_goes_on(examples:
 
 
 def test_resuming_keeps_the_batch_size_of_the_first_point(examples: Examples, tmp_path: Path) -> None:
-    def stop(done: int, total: int) -> None:
-        if done == 4:
-            raise KeyboardInterrupt
-
     with pytest.raises(Interrupted):
-        surface_of(network(), examples, cache_dir=tmp_path, batch_size=7, progress=stop)
+        surface_of(network(), examples, cache_dir=tmp_path, batch_size=7, progress=stop_at(4))
     resumed = surface_of(network(), examples, cache_dir=tmp_path, batch_size=20)
     assert_same(resumed, surface_of(network(), examples, batch_size=7))
 
@@ -387,54 +417,56 @@ def test_a_second_process_on_the_same_surface_is_refused(examples: Examples, tmp
         surface_of(network(), examples, cache_dir=tmp_path, progress=compete)
 
 
-def killed_children(work: Callable[[], None], delays: Iterator[float]) -> int:
-    """Fork, let the child work, kill it -9 after each delay; how many were killed before they were done."""
-    killed = 0
-    for delay in delays:
-        child = os.fork()
-        if child == 0:
-            try:
-                work()
-            finally:
-                os._exit(0)
-        time.sleep(delay)
-        os.kill(child, signal.SIGKILL)
-        _, status = os.waitpid(child, 0)
-        killed += os.WIFSIGNALED(status)
-    return killed
+def killed_at(work: Callable[[Path], None], log: Path, count: int) -> None:
+    """Fork, let the child work, and kill it -9 as soon as it has acknowledged `count` points."""
+    child = os.fork()
+    if child == 0:
+        try:
+            work(log)
+        finally:
+            os._exit(0)
+    while not log.exists() or len(log.read_text().splitlines()) < count:
+        if os.waitpid(child, os.WNOHANG) != (0, 0):
+            raise AssertionError("the child ended by itself")
+        time.sleep(0.001)
+    os.kill(child, signal.SIGKILL)
+    os.waitpid(child, 0)
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="kill -9 of a forked child needs fork")
 @pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
-def test_kill_minus_nine_at_twenty_places_loses_nothing_and_repeats_nothing(
-    examples: Examples, tmp_path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
-    caplog.set_level(logging.ERROR)
+def test_kill_minus_nine_at_twenty_places_loses_nothing_and_repeats_nothing(examples: Examples, tmp_path: Path) -> None:
     threads = torch.get_num_threads()
     torch.set_num_threads(1)  # a forked child has no worker threads to wait for
     try:
         plan = plan_surface(network(), examples, attack=ATTACK, directions=20, grid="-1:1:21", device="cpu")
         expected = run_plan(plan)
-        acknowledged = tmp_path / "acknowledged"
 
-        def work() -> None:
-            with open(acknowledged, "a") as log:
+        def work(log: Path) -> None:
+            with open(log, "a") as stream:
 
                 def note(done: int, total: int) -> None:
-                    log.write(f"{done}\n")
-                    log.flush()
+                    stream.write(f"{done}\n")
+                    stream.flush()
 
                 run_plan(plan, cache_dir=tmp_path, progress=note)
 
-        generator = np.random.default_rng(0)
-        killed = killed_children(work, iter(0.02 + 0.08 * generator.random(20)))
-        counts = [int(line) for line in acknowledged.read_text().split()]
-        # A count that falls would be a lost point; every process begins with what the one before had.
-        assert counts == sorted(counts)
-        final = run_plan(plan, cache_dir=tmp_path)
+        acknowledged = 0
+        for life, count in enumerate(np.random.default_rng(0).integers(1, 30, size=20)):
+            log = tmp_path / f"life-{life}"
+            killed_at(work, log, int(count))
+            counts = [int(line) for line in log.read_text().splitlines()]
+            # The first count says how many points were found: all that were acknowledged, and at most the one that
+            # was finished when the process died. Each count after it is one point more: nothing is computed again.
+            assert acknowledged <= counts[0] <= acknowledged + 1
+            assert counts == list(range(counts[0], counts[0] + len(counts)))
+            acknowledged = counts[-1]
+        assert acknowledged > 150
+        announced: list[int] = []
+        final = run_plan(plan, cache_dir=tmp_path, progress=lambda done, total: announced.append(done))
     finally:
         torch.set_num_threads(threads)
-    assert killed >= 10
+    assert acknowledged <= announced[0] <= acknowledged + 1
     assert final.complete
     assert_same(final, expected)
     assert not list(tmp_path.glob("*.points"))
@@ -475,12 +507,16 @@ def test_the_file_can_be_read_by_itself(examples: Examples, tmp_path: Path) -> N
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"directions": 0}, "a surface needs at least 1 direction, got 0."),
+        ({"directions": 0}, "the number of directions is a whole number of at least 1, got 0."),
+        ({"directions": 2.5}, "the number of directions is a whole number of at least 1, got 2.5."),
+        ({"grid": 5}, "a grid is a landscape.Grid or FROM:TO:NUM such as -1:1:21, got 5."),
+        ({"grid": "-1e39:1e39:3"}, "the nodes of a grid are at most 1e+30 in size, got 1e+39."),
+        ({"attack": "pgd-10"}, "an attack is a landscape.PGD, another Attack or None, got 'pgd-10'."),
         ({"objective": "robust"}, "an objective is one of adversarial, fixed, clean, got 'robust'."),
         ({"batchnorm": "moving"}, "a BatchNorm policy is one of frozen, got 'moving'."),
         ({"precision": "fp8"}, "a precision is one of fp32, tf32, bf16, got 'fp8'."),
         ({"device": "tpu"}, "a device is auto, cpu, cuda or cuda:N, got 'tpu'."),
-        ({"batch_size": 0}, "a batch has at least 1 example, got 0."),
+        ({"batch_size": 0}, "the batch size is a whole number of at least 1, got 0."),
     ],
 )
 def test_wrong_settings_are_refused_before_anything_is_written(
@@ -490,6 +526,43 @@ def test_wrong_settings_are_refused_before_anything_is_written(
         surface_of(network(), examples, cache_dir=tmp_path / "cache", **change)
     assert str(failure.value) == message
     assert not (tmp_path / "cache").exists()
+
+
+@pytest.mark.parametrize(
+    ("pair", "message"),
+    [
+        ([1, 2, 3], "examples are landscape.Examples or a pair (inputs, labels), got list."),
+        ((torch.zeros(8, 8), torch.tensor(1)), "inputs are floats in [0, 1] of (n, channels, height, width), got"),
+        ((torch.zeros(2, 1, 8, 8, dtype=torch.uint8), torch.zeros(2)), "inputs are floats in [0, 1]"),
+        ((torch.zeros(2, 1, 8, 8), torch.zeros(2)), "labels are 2 whole numbers, got torch.float32 (2,)."),
+        ((torch.zeros(2, 1, 8, 8), torch.zeros(3).long()), "labels are 2 whole numbers, got torch.int64 (3,)."),
+        (("a", "b"), "inputs and labels are tensors or arrays, got ['str', 'str']."),
+    ],
+)
+def test_examples_of_another_form_are_refused(pair: Any, message: str) -> None:
+    with pytest.raises(InputError) as failure:
+        surface_of(network(), pair)
+    assert str(failure.value).startswith(message)
+
+
+def test_arrays_serve_as_examples(examples: Examples) -> None:
+    pair = (examples.inputs.numpy(), examples.labels.numpy())
+    assert_same(surface_of(network(), pair), surface_of(network(), (examples.inputs, examples.labels)))
+
+
+def test_a_model_without_gradients_is_refused(examples: Examples) -> None:
+    class Detached(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.net = network()
+
+        @torch.no_grad()
+        def forward(self, inputs: Tensor) -> Tensor:
+            logits: Tensor = self.net(inputs)
+            return logits
+
+    with pytest.raises(ModelError, match="carry no gradient to its inputs"):
+        surface_of(Detached(), examples)
 
 
 def test_a_model_that_does_not_fit_the_examples_is_refused(examples: Examples) -> None:
@@ -506,6 +579,34 @@ def test_a_model_that_does_not_fit_the_examples_is_refused(examples: Examples) -
 def test_no_attack_at_all_gives_natural_losses(examples: Examples) -> None:
     surface = surface_of(network(), examples, attack=NoAttack())
     np.testing.assert_array_equal(surface.adversarial_loss, surface.clean_loss)
+
+
+def test_numbers_of_any_type_mean_the_same(examples: Examples) -> None:
+    def key(epsilon: Any, directions: Any) -> str:
+        attack = PGD(threat=ThreatModel(norm="linf", epsilon=epsilon), step_size=epsilon, num_steps=3)
+        return plan_surface(network(), examples, attack=attack, directions=directions, device="cpu").key
+
+    assert key(1, np.int64(3)) == key(1.0, 3) == key(np.float32(1), np.int32(3))
+    assert key(1, 3) != key(1, 10)
+
+
+def test_layers_are_named_as_in_the_network_with_and_without_normalization(examples: Examples) -> None:
+    recipe = RandomDirections(layers="^4")
+    plain = surface_of(network(), examples, directions=recipe, num_directions=1, grid="-1:1:2")
+    inside = NormalizedModel(network(), (0.0,), (1.0,))
+    normalized = surface_of(inside, examples, directions=recipe, num_directions=1, grid="-1:1:2")
+    np.testing.assert_allclose(normalized.mean(), plain.mean(), rtol=1e-4)
+
+
+@pytest.mark.cuda
+def test_directions_and_examples_are_the_same_on_every_device(examples: Examples) -> None:
+    weights = parameters_of(network())
+    there = {name: weight.cuda() for name, weight in weights.items()}
+    for name, part in RandomDirections(seed=3).direction(weights, 1).items():
+        torch.testing.assert_close(RandomDirections(seed=3).direction(there, 1)[name].cpu(), part, rtol=1e-6, atol=0)
+    here, moved = surface_of(network(), examples), surface_of(network(), examples.to("cuda"))
+    assert here.key == moved.key
+    np.testing.assert_allclose(moved.mean(), here.mean(), rtol=1e-4)
 
 
 @pytest.mark.cuda

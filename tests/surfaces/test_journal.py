@@ -1,10 +1,13 @@
 from __future__ import annotations
 
 import errno
+import io
 import json
 import logging
+import math
 import os
 import resource
+import zlib
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +17,18 @@ import pytest
 from landscape.errors import FileError, SurfaceError
 from landscape.files import digest_json
 from landscape.protocols import Measurement
-from landscape.surfaces.journal import Contents, Header, Journal, read_header, scan
-from landscape.surfaces.records import Kind, pack_record
+from landscape.surfaces.journal import (
+    LOST,
+    Contents,
+    Header,
+    Journal,
+    files_in,
+    is_damaged,
+    is_set_aside,
+    read_header,
+    scan,
+)
+from landscape.surfaces.records import Kind, encode, pack_record, read_records
 from landscape.surfaces.surface import CENTRE, Grid, Point
 
 N = 3
@@ -129,14 +142,100 @@ def test_a_header_torn_at_any_byte_counts_as_empty(path: Path) -> None:
         assert points_in(path) == POINTS
 
 
-def test_a_flipped_bit_anywhere_keeps_what_is_before_it(path: Path) -> None:
+def flip(path: Path, place: int) -> None:
+    content = bytearray(path.read_bytes())
+    content[place] ^= 1 << place % 8
+    path.write_bytes(content)
+
+
+def test_a_flipped_bit_anywhere_costs_the_record_that_it_hits(path: Path) -> None:
     whole = path.read_bytes()
     records = read(path).points
+    header_end, session_end = whole.index(b"LSJ1", 1), records[0].offset - 32
     for place in range(len(whole)):
-        flipped = whole[place] ^ (1 << place % 8)
-        path.write_bytes(whole[:place] + bytes([flipped]) + whole[place + 1 :])
-        kept = [] if scan(path, key=header().key) is None else points_in(path)
-        assert kept == [record.point for record in records if record.offset + 10 * N <= place]
+        path.write_bytes(whole)
+        flip(path, place)
+        contents = scan(path, key=header().key)
+        if place < header_end:
+            assert contents is None
+            assert is_damaged(path, contents)
+            continue
+        assert contents is not None
+        hit = [record.point for record in records if record.offset - 32 <= place < record.offset + 10 * N]
+        assert points_in(path) == [point for point in POINTS if point not in hit]
+        assert contents.damaged == is_damaged(path, contents) == (hit != POINTS[-1:])
+        # A damaged point leaves no doubt about who computed the others; a damaged session does.
+        known = place >= session_end and (place - session_end) % (32 + 10 * N) >= 32
+        if hit != POINTS[-1:] and (known or place < session_end):
+            assert contents.sessions == (({"label": "first"},) if known else (LOST,))
+
+
+def test_points_whose_session_may_be_lost_are_ascribed_to_nobody_else(tmp_path: Path) -> None:
+    path = tmp_path / "main.journal"
+    for number, point in enumerate(POINTS):
+        write(path, [point], session=number)
+    third = path.read_bytes().index(b'"session":2')
+    flip(path, third)
+    contents = read(path)
+    assert [contents.sessions[record.session].get("session") for record in contents.points] == [0, 1, None, 3]
+    assert contents.sessions[contents.points[2].session] == LOST
+    assert points_in(path) == POINTS
+
+
+@pytest.mark.parametrize("where", ["header", "session", "first point", "third point"])
+def test_a_damaged_journal_is_set_aside_whole_and_another_begun(
+    path: Path, where: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    records = read(path).points
+    places = {"header": 40, "session": records[0].offset - 40, "third point": records[2].offset + 3}
+    flip(path, places.get(where, records[0].offset))
+    before = path.read_bytes()
+    write(path, [(1, 0, 1)])
+    aside = path.with_name("main.journal.damaged")
+    assert aside.read_bytes() == before
+    assert points_in(path) == [(1, 0, 1)]
+    sound = {"header": 0, "session": 4}.get(where, 3)
+    assert caplog.messages == [f"{path} is damaged: {sound} points in it are sound and count; it is kept as {aside}."]
+    assert files_in(path.parent) == [path, aside]
+    assert files_in(path.parent, aside=False) == [path]
+    # The next one does not take its place.
+    flip(path, 40)
+    Journal(path, header()).close()
+    assert aside.read_bytes() == before
+    assert [is_set_aside(found) for found in files_in(path.parent)] == [False, True, True]
+
+
+def test_records_of_an_unknown_kind_are_neither_counted_nor_cut(path: Path) -> None:
+    record = bytearray(pack_record(Kind.POINT, CENTRE, b"later"))
+    record[4:8] = (9).to_bytes(4, "little")
+    record[28:32] = zlib.crc32(b"later", zlib.crc32(record[:28])).to_bytes(4, "little")
+    path.write_bytes(path.read_bytes() + record)
+    assert points_in(path) == POINTS
+    assert read(path).damaged
+
+
+@pytest.mark.parametrize("length", [0, 1, 65_502, 65_503, 65_504, 65_505, 65_533, 65_536, 200_000])
+def test_the_next_sound_record_is_found_behind_any_length_of_damage(path: Path, length: int) -> None:
+    last = pack_record(Kind.POINT, (0, 1, 1), encode(measured((0, 1, 1)), N))
+    path.write_bytes(path.read_bytes() + b"\1" * length + last)
+    assert points_in(path) == [*POINTS, (0, 1, 1)]
+    assert read(path).damaged == (length > 0)
+
+
+def test_a_file_made_to_be_searched_for_ever_is_not() -> None:
+    class Counted(io.BytesIO):
+        num_read = 0
+
+        def read(self, size: int | None = -1) -> bytes:
+            found = super().read(size)
+            self.num_read += len(found)
+            return found
+
+    false = bytearray(pack_record(Kind.POINT, CENTRE, b""))
+    false[20:28] = (100_000).to_bytes(8, "little")
+    stream = Counted(bytes(false) * 20_000)
+    assert list(read_records(stream, 20_000 * 32)) == []
+    assert stream.num_read < 10 * 20_000 * 32
 
 
 @pytest.mark.parametrize("junk", [b"x", b"\0" * 4096, b"LSJ1" * 100, os.urandom(500)], ids=["x", "0", "magic", "noise"])
@@ -163,6 +262,16 @@ def test_a_journal_of_another_surface_is_refused(path: Path) -> None:
     assert points_in(path) == POINTS
 
 
+def nested(depth: int) -> str:
+    """A header with a list in a list in a list, too deep for `json.dumps`."""
+    text = header().to_json()
+    return text.replace('"spec":', f'"more":{"[" * depth + "]" * depth},"spec":')
+
+
+def of_spec(spec: Any) -> dict[str, Any]:
+    return {"spec": spec, "key": digest_json(spec)}
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [
@@ -170,14 +279,55 @@ def test_a_journal_of_another_surface_is_refused(path: Path) -> None:
         pytest.param({"spec": {**SPEC, "seed": 9}}, "another surface", id="changed specification"),
         pytest.param({"labels": [1]}, "examples without labels", id="labels"),
         pytest.param({"labels": ["a"]}, "unknown header", id="no numbers"),
+        pytest.param({"labels": [1.5, 2, 3]}, "labels is no list of whole numbers", id="fractions"),
+        pytest.param({"labels": [[1, 2, 3]]}, "labels is no list of whole numbers", id="table"),
+        pytest.param({"example_ids": [], "labels": []}, "example_ids is no list of whole numbers", id="none"),
         pytest.param({"more": 1}, "unknown header", id="unknown field"),
+        pytest.param({"batch_size": "8"}, "unknown header", id="batch size a text"),
+        pytest.param({"batch_size": 0}, "unknown header", id="no batch"),
+        pytest.param({"spec": math.inf}, "unknown header", id="infinite"),
+        pytest.param(nested(50_000), "unknown header .it is nested too deeply", id="very deep"),
+        pytest.param(nested(900), "unknown header .it is nested too deeply", id="deep"),
+        *(pytest.param(of_spec(spec), "unknown header", id=repr(spec)) for spec in ([1], "text", None)),
+        pytest.param(of_spec({**SPEC, "grid": {"alpha": [10**400], "beta": None}}), "not a surface's", id="10^400"),
+        pytest.param(of_spec({"grid": 3}), "not a surface's journal", id="no layout"),
     ],
 )
-def test_a_header_that_is_not_ours_is_refused(path: Path, change: dict[str, Any], message: str) -> None:
-    text = json.dumps({**json.loads(header().to_json()), **change})
+def test_a_header_that_is_not_ours_is_refused(path: Path, change: dict[str, Any] | str, message: str) -> None:
+    ours = json.loads(header().to_json())
+    text = change if isinstance(change, str) else json.dumps({**ours, **change})
     path.write_bytes(pack_record(Kind.HEADER, (), text.encode()))
     with pytest.raises(SurfaceError, match=message):
         scan(path)
+
+
+@pytest.mark.parametrize("text", [b"{", b"[NaN]", b"[" * 100_000, b"\xff"], ids=["cut", "NaN", "deep", "bytes"])
+def test_points_outlive_a_session_that_makes_no_sense(path: Path, text: bytes) -> None:
+    point = pack_record(Kind.POINT, (0, 1, 1), encode(measured((0, 1, 1)), N))
+    path.write_bytes(path.read_bytes() + pack_record(Kind.SESSION, (), text) + point)
+    assert points_in(path) == [*POINTS, (0, 1, 1)]
+    assert read(path).sessions[-1] == LOST
+
+
+def test_what_is_no_regular_file_is_refused_at_once(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "main.journal")
+    for read_it in (scan, read_header, lambda path: Journal(path, header())):
+        with pytest.raises(FileError, match=r"cannot read .*main\.journal: it is no regular file"):
+            read_it(tmp_path / "main.journal")
+
+
+@pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="needs /proc")
+def test_a_new_journal_has_its_folders_synced_behind_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "key.points" / "main.journal"
+    path.parent.mkdir()
+    synced: list[str] = []
+    monkeypatch.setattr(os, "fdatasync", lambda file: synced.append(os.readlink(f"/proc/self/fd/{file}")))
+    monkeypatch.setattr(os, "fsync", lambda file: synced.append(os.readlink(f"/proc/self/fd/{file}")))
+    write(path, POINTS[:2])
+    assert synced == [str(place) for place in (path, path.parent, tmp_path, path, path)]
+    synced.clear()
+    write(path, POINTS[2:3])
+    assert synced == [str(path)]
 
 
 @pytest.mark.parametrize(

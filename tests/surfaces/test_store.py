@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import errno
 import os
 import random
 import shutil
@@ -16,8 +17,10 @@ import numpy as np
 import pytest
 
 from landscape.errors import BusyError, FileError, InputError, SurfaceError
+from landscape.files import canonical_json, digest_json
 from landscape.protocols import Measurement
 from landscape.surfaces import claims, hdf5
+from landscape.surfaces.journal import Header, Journal
 from landscape.surfaces.relatives import shared_points
 from landscape.surfaces.store import Session, SurfaceStore, family_of, key_of, load_surface
 from landscape.surfaces.surface import ARRAYS, CENTRE, Grid, Point, Surface, layout
@@ -250,6 +253,101 @@ def test_shards_that_died_are_joined_by_merge(store: SurfaceStore, whole: Surfac
         store.merge("0" * 64)
 
 
+def flip(path: Path, place: int) -> bytes:
+    content = bytearray(path.read_bytes())
+    content[place] ^= 1
+    path.write_bytes(content)
+    return bytes(content)
+
+
+@pytest.mark.parametrize(("place", "lost"), [(40, 4), (-1 - 2 * (32 + 10 * N), 1)], ids=["header", "second point"])
+def test_a_merge_keeps_all_sound_points_and_the_damaged_journal(
+    store: SurfaceStore, whole: Surface, place: int, lost: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    spec = spec_of()
+    for number in (1, 2):
+        leave(store, spec, points_of(spec)[number - 1 :: 2], writer=f"shard-{number}-of-2")
+    folder = store.points_folder(key_of(spec))
+    before = flip(folder / "shard-1-of-2.journal", place)
+    store.merge(key_of(spec))
+    assert loaded(store, spec).num_done == len(points_of(spec)) - lost
+    assert [path.name for path in folder.iterdir()] == ["shard-1-of-2.journal.damaged"]
+    assert f"is damaged: {4 - lost} points in it are sound and count; it is kept as {folder}" in caplog.text
+    assert len(run(store, spec)) == lost
+    assert same(loaded(store, spec), whole)
+    assert (folder / "shard-1-of-2.journal.damaged").read_bytes() == before
+    store.clear(key_of(spec))
+    assert not folder.exists()
+
+
+@pytest.mark.parametrize("where", ["session", "second point"])
+def test_a_damaged_journal_is_gone_on_from(store: SurfaceStore, whole: Surface, where: str) -> None:
+    spec = spec_of()
+    leave(store, spec, points_of(spec)[:4], batch_size=7)
+    journal = store.points_folder(key_of(spec)) / "main.journal"
+    size = 32 + 10 * N
+    flip(journal, -1 - 4 * size if where == "session" else -1 - 2 * size)
+    with claim(store, spec, batch_size=99) as session:
+        assert session.batch_size == 7
+        assert len(session.done) == (4 if where == "session" else 3)
+    # Also what lies in the journal that was set aside serves the next session, and relatives.
+    assert len(store.finished_points(spec)) == (4 if where == "session" else 3)
+    assert len(store.finished_points(spec_of(num_directions=5))) == (4 if where == "session" else 3)
+    run(store, spec)
+    assert same(loaded(store, spec), whole)
+
+
+def test_a_surface_whose_only_header_is_damaged_is_named_and_kept(store: SurfaceStore) -> None:
+    spec = spec_of()
+    leave(store, spec, points_of(spec))
+    folder = store.points_folder(key_of(spec))
+    before = flip(folder / "main.journal", 40)
+    with pytest.raises(
+        SurfaceError, match=r"no journal in .*\.points has a sound header; move the folder away or clear"
+    ):
+        store.merge(key_of(spec))
+    assert (folder / "main.journal").read_bytes() == before
+    assert run(store, spec) == points_of(spec)
+    assert (folder / "main.journal.damaged").read_bytes() == before
+
+
+def test_a_merge_beside_a_live_process_renames_nothing(store: SurfaceStore) -> None:
+    spec = spec_of()
+    leave(store, spec, points_of(spec)[1::2], writer="shard-2-of-2")
+    journal = store.points_folder(key_of(spec)) / "shard-2-of-2.journal"
+    flip(journal, -1 - 2 * (32 + 10 * N))
+    with claim(store, spec, writer="shard-1-of-2"):
+        store.merge(key_of(spec))
+        assert journal.exists()
+    store.merge(key_of(spec))
+    assert not journal.exists()
+
+
+def test_the_known_centres_are_those_that_a_session_would_use(store: SurfaceStore) -> None:
+    spec, other = spec_of(), spec_of("-1:1:9")
+    assert store.known_centres(spec) == []
+    assert not store.folder.exists()
+
+    def known(spec: dict[str, Any]) -> list[str]:
+        found = store.known_centres(spec)
+        for _, centre in found:
+            assert centre.clean_loss.tobytes() == measured(spec, CENTRE).clean_loss.tobytes()
+        return [key for key, _ in found]
+
+    run(store, spec_of(weights="abd"))
+    run(store, other, [(0, 0)])
+    assert known(spec) == []
+    leave(store, other, [CENTRE])
+    assert known(spec) == known(other) == [key_of(other)]
+    run(store, spec_of("-1:1:5"), [CENTRE, (0, 2)])
+    assert known(spec) == sorted([key_of(other), key_of(spec_of("-1:1:5"))])
+    leave(store, spec, [(1, 1)])  # takes over what its relatives have
+    assert known(spec) == [key_of(spec)]
+    run(store, spec)
+    leave(store, spec, [])
+    assert known(spec) == [key_of(spec)]
+
+
 OTHER_PROCESS = """
 import sys
 from pathlib import Path
@@ -425,6 +523,15 @@ def edit(file: h5py.File, how: str) -> None:
             file.create_group("more")
         case "missing array":
             del file["label"]
+        case "empty array":
+            del file[grid]
+            file[grid] = h5py.Empty(np.uint8)
+        case "scalar":
+            del file["example"]
+            file["example"] = 3
+        case "time":
+            del file[grid]
+            h5py.h5d.create(file.id, grid.encode(), h5py.h5t.UNIX_D32LE, h5py.h5s.create_simple((2, 3)))
         case "shape":
             del file[grid]
             file[grid] = np.ones((2, 4), np.uint8)
@@ -457,9 +564,12 @@ def edit(file: h5py.File, how: str) -> None:
         ("no json", "is damaged or no surface file"),
         ("link", "holds 'clean_loss', which is no array of its own"),
         ("soft link", "holds 'clean_loss', which is no array of its own"),
-        ("external", "'label' of .* should be int64"),
+        ("external", "holds 'label', which is no array of its own"),
         ("group", "holds 'more', which is no array of its own"),
-        ("missing array", "is damaged or no surface file"),
+        ("missing array", r"is damaged or no surface file \(it has no label\)"),
+        ("empty array", r"is damaged or no surface file \(status is empty\)"),
+        ("scalar", "is damaged or no surface file .it has no list of examples"),
+        ("time", "is damaged or no surface file"),
         ("shape", r"'status' of .* should be uint8 of shape \(2, 3\), is uint8 of shape \(2, 4\)"),
         ("type", "'status' of .* should be uint8 .* is float32"),
         ("status", "contradicts itself"),
@@ -486,14 +596,56 @@ def test_no_flipped_bit_changes_a_number_unnoticed(store: SurfaceStore) -> None:
     assert same(surface, surface)  # reads everything
     generator = random.Random(0)
     noticed = 0
-    for place in generator.sample(range(len(content)), 200):
+    for place in generator.sample(range(len(content)), 400):
         flipped = content[place] ^ (1 << generator.randrange(8))
         path.write_bytes(content[:place] + bytes([flipped]) + content[place + 1 :])
         try:
             assert same(loaded(store, spec), surface)
         except SurfaceError:
             noticed += 1
-    assert noticed > 25
+    assert noticed > 50
+
+
+@pytest.mark.parametrize(
+    "entries", ["[1]", "{}", "[null]", '"label"', "[[]]", "[NaN]", "[" * 50_000, ""], ids=lambda text: text[:9]
+)
+def test_provenance_of_another_kind_is_damage(store: SurfaceStore, entries: str) -> None:
+    run(store, spec_of())
+    with h5py.File(store.path(key_of(spec_of())), "r+") as file:
+        file.attrs.create("provenance", entries.encode() or b" ", dtype=h5py.string_dtype("utf-8", len(entries) or 1))
+    with pytest.raises(SurfaceError, match=r"is damaged or no surface file .*provenance"):
+        store.load(key_of(spec_of()))
+
+
+@pytest.mark.parametrize(
+    ("spec", "message"),
+    [
+        pytest.param([1], "its specification or provenance is of another kind", id="list"),
+        pytest.param({**spec_of(), "grid": {"alpha": [10**400], "beta": None}}, "does not describe a", id="10^400"),
+        pytest.param({**spec_of(), "num_directions": 10**30}, "declares more than it can hold", id="10^30"),
+    ],
+)
+def test_a_specification_that_no_surface_has_is_refused(store: SurfaceStore, spec: Any, message: str) -> None:
+    run(store, spec_of())
+    path = store.path(key_of(spec_of()))
+    with h5py.File(path, "r+") as file:
+        for name, text in {"spec": canonical_json(spec), "key": digest_json(spec)}.items():
+            file.attrs.create(name, text.encode(), dtype=h5py.string_dtype("utf-8", len(text)))
+    with pytest.raises(SurfaceError, match=message):
+        load_surface(path)
+
+
+@pytest.mark.parametrize("error", [KeyError("ours"), TypeError("ours")], ids=["KeyError", "TypeError"])
+def test_our_own_mistakes_are_not_called_damage(
+    store: SurfaceStore, error: Exception, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def mistaken(*_: Any) -> None:
+        raise error
+
+    run(store, spec_of())
+    monkeypatch.setattr(hdf5, "_surface", mistaken)
+    with pytest.raises(type(error), match="ours"):
+        store.load(key_of(spec_of()))
 
 
 def test_a_damaged_chunk_is_found_when_it_is_read(store: SurfaceStore) -> None:
@@ -510,8 +662,13 @@ def test_a_damaged_chunk_is_found_when_it_is_read(store: SurfaceStore) -> None:
         surface.mean()
 
 
-@pytest.mark.parametrize(("name", "message"), [("no.h5", "is not there"), ("", "is a folder")], ids=["none", "folder"])
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [("no.h5", "is not there"), ("", "is a folder"), ("pipe.h5", "it is no regular file")],
+    ids=["none", "folder", "pipe"],
+)
 def test_no_file_is_one_sentence(tmp_path: Path, name: str, message: str) -> None:
+    os.mkfifo(tmp_path / "pipe.h5")
     with pytest.raises(FileError, match=message):
         load_surface(tmp_path / name)
 
@@ -661,6 +818,72 @@ def test_a_surface_that_cannot_be_written_keeps_its_journals(
     assert store.load(key_of(spec_of())) is None
     assert run(store, spec_of()) == []
     assert same(loaded(store, spec_of()), whole)
+
+
+def refuse(*_: Any, **__: Any) -> None:
+    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
+def test_a_file_in_the_place_of_the_journals_is_one_sentence(store: SurfaceStore) -> None:
+    store.folder.mkdir()
+    store.points_folder(key_of(spec_of())).write_text("")
+    with pytest.raises(FileError, match=r"cannot make the folder .*\.points: File exists; make room, move away"):
+        claim(store, spec_of())
+    store.clear(key_of(spec_of()))
+    assert run(store, spec_of()) == points_of(spec_of())
+
+
+@pytest.mark.parametrize("call", ["mkdir", "fsync", "pwrite", "ftruncate"])
+def test_a_disk_that_is_full_at_the_start_is_one_sentence(
+    store: SurfaceStore, call: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store.folder.mkdir()
+    with monkeypatch.context() as patch:
+        if call == "mkdir":
+            real = Path.mkdir
+            here = store.points_folder(key_of(spec_of()))
+            patch.setattr(
+                Path, "mkdir", lambda path, *rest, **more: (refuse if path == here else real)(path, *rest, **more)
+            )
+        else:
+            patch.setattr(os, call, refuse)
+        with pytest.raises(FileError, match="No space left on device"):
+            claim(store, spec_of())
+    assert claims.running(store.points_folder(key_of(spec_of()))) == []
+    assert run(store, spec_of()) == points_of(spec_of())
+
+
+@pytest.mark.parametrize("what", ["claim", "journal", "leftover"])
+def test_a_file_that_cannot_be_deleted_is_one_sentence(
+    store: SurfaceStore, what: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = Path.unlink
+    leftover = store.folder / f".{key_of(spec_of())}.h5.abc.h5"
+    session = claim(store, spec_of())
+    if what == "leftover":
+        leftover.write_text("")
+        session.append(CENTRE, measured(spec_of(), CENTRE))
+    suffix = {"claim": ".claim", "journal": ".journal", "leftover": ".abc.h5"}[what]
+    with monkeypatch.context() as patch:
+        patch.setattr(
+            Path, "unlink", lambda path, **more: (refuse if path.name.endswith(suffix) else real)(path, **more)
+        )
+        with pytest.raises(FileError, match=rf"cannot remove .*{suffix}: No space left on device"), session:
+            session.finish()
+    assert store.finished_points(spec_of()) == ({CENTRE} if what == "leftover" else set())
+
+
+def test_a_journal_larger_than_the_memory_is_one_sentence(store: SurfaceStore) -> None:
+    spec = {**spec_of(), "num_directions": 10**30}
+    about = Header(key=key_of(spec), spec=spec, example_ids=IDS, labels=LABELS, batch_size=1)
+    store.points_folder(about.key).mkdir(parents=True)
+    journal = Journal(store.points_folder(about.key) / "main.journal", about)
+    journal.append_session({})
+    journal.append_point(CENTRE, measured(spec_of(), CENTRE))
+    journal.close()
+    with pytest.raises(SurfaceError, match="is larger than this machine's memory"):
+        store.merge(about.key)
+    assert run(store, spec_of()) == points_of(spec_of())
 
 
 def test_what_a_killed_writer_left_is_swept(store: SurfaceStore) -> None:
