@@ -93,14 +93,14 @@ def command(settings: dict[str, Any], /, checkpoints: tuple[str, ...], **given: 
     cache = Path(wanted.cache_dir) if wanted.cache_dir else files.cache_folder()
     load = functools.cache(load_examples)  # several checkpoints look at the same examples
     plans = [(source, plan) for source in sources for plan in _plans(source, wanted, load)]
+    if wanted.split == "both":
+        _require_separate_splits(plans, wanted)
     if wanted.dry_run:
         _say_cost(plans, cache, _part(wanted), wanted.as_json)
         return
     files.require_writable(cache)
     if wanted.shard is None:
         files.require_writable(out.absolute().parent)
-    if wanted.split == "both":
-        _require_separate_splits(plans, wanted)
     for _, plan in plans:
         if not is_stored(plan, cache):
             plan.ready()  # refuses a model that does not fit before another one is computed

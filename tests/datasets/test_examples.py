@@ -90,7 +90,7 @@ def test_digest_of_a_part_is_its_own() -> None:
 
 def test_is_frozen() -> None:
     with pytest.raises(AttributeError):
-        make().split = "test"  # type: ignore[misc]
+        make().split = "test"  # type: ignore[misc]  # wrong on purpose
 
 
 @pytest.mark.parametrize(

@@ -31,7 +31,7 @@ def of_classes(*counts: int) -> Examples:
 def test_validation_is_the_head_of_numpys_permutation(digits: Examples) -> None:
     train, validation = validation_split(digits, 150)
     np.random.seed(0)  # noqa: NPY002 - the reference's own call
-    order = np.random.permutation(1000)  # noqa: NPY002
+    order = np.random.permutation(1000)  # noqa: NPY002 - the reference's own call
     assert validation.ids.tolist() == sorted(order[:150].tolist())
     assert train.ids.tolist() == sorted(order[150:].tolist())
     np.testing.assert_array_equal(validation.inputs, digits.inputs[validation.ids])

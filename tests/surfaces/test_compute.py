@@ -198,7 +198,7 @@ def test_the_callers_model_and_generators_are_left_alone(examples: Examples) -> 
     assert all(torch.equal(net.state_dict()[name], value) for name, value in state.items())
     assert net.training and all(p.requires_grad and p.grad is None for p in net.parameters())
     assert torch.equal(torch.get_rng_state(), random)
-    assert (np.random.get_state(legacy=False)["state"]["key"] == numpy_state).all()  # noqa: NPY002
+    assert (np.random.get_state(legacy=False)["state"]["key"] == numpy_state).all()  # noqa: NPY002 - as above
 
 
 class Fragile(nn.Module):
