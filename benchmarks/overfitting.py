@@ -24,7 +24,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("method", choices=["at", "at-awp"])
     parser.add_argument("--out", required=True)
-    parser.add_argument("--epochs", type=int, default=40)
+    parser.add_argument("--epochs", type=int, default=30)
+    parser.add_argument("--batch-size", type=int, default=64)
+    parser.add_argument("--lr", type=float, default=0.05)
     parser.add_argument("--train-examples", type=int, default=2500)
     parser.add_argument("--test-examples", type=int, default=1000)
     parser.add_argument("--width", type=int, default=16)
@@ -43,6 +45,8 @@ def main() -> None:
         method=given.method,
         model="preact_resnet18",
         epochs=given.epochs,
+        batch_size=given.batch_size,
+        lr=given.lr,
         eval_every=5,
         eval_examples=1000,
         checkpoint_every=5,

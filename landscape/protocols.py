@@ -64,3 +64,23 @@ class Attack(Protocol):
     def restarts(self, forward: Forward, inputs: Tensor, labels: Tensor, starts: Tensor | None) -> Iterator[Tensor]:
         """Yield adversarial inputs (n, C, H, W) in [0, 1], once for each restart."""
         ...
+
+
+@runtime_checkable
+class DirectionRecipe(Protocol):
+    """Anything that gives directions in weight space, from the weights that they start at."""
+
+    def settings(self) -> Mapping[str, Any]:
+        """Everything that determines the directions beside the weights, as plain JSON values; part of a surface's key.
+
+        `kind` names the kind of direction.
+        """
+        ...
+
+    def moving(self, weights: dict[str, Tensor]) -> list[str]:
+        """The names of the parameters that move; raises an `InputError` if none does, or if the recipe does not fit."""
+        ...
+
+    def direction(self, weights: dict[str, Tensor], index: int) -> dict[str, Tensor]:
+        """Direction `index` at `weights`, on their device; names that do not move are left out."""
+        ...

@@ -30,8 +30,7 @@ if TYPE_CHECKING:
 
     from landscape.checkpoints import Checkpoint
     from landscape.datasets.examples import Examples
-    from landscape.protocols import Attack, Measurement
-    from landscape.surfaces.directions import RandomDirections
+    from landscape.protocols import Attack, DirectionRecipe, Measurement
 
 logger = logging.getLogger(__name__)
 
@@ -50,7 +49,7 @@ def compute_surface(
     examples: Examples | tuple[Tensor, Tensor],
     *,
     attack: Attack | None,
-    directions: int | RandomDirections = NUM_DIRECTIONS,
+    directions: int | DirectionRecipe = NUM_DIRECTIONS,
     num_directions: int | None = None,
     grid: Grid | str = "-1:1:21",
     objective: str = "adversarial",

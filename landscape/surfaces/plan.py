@@ -18,7 +18,7 @@ from landscape.errors import InputError
 from landscape.files import digest_json
 from landscape.names import BATCHNORM_POLICIES
 from landscape.numerics import NUMERICS
-from landscape.protocols import Attack
+from landscape.protocols import Attack, DirectionRecipe
 from landscape.surfaces.directions import RandomDirections
 from landscape.surfaces.store import key_of
 from landscape.surfaces.surface import CENTRE, Grid, Point
@@ -144,7 +144,7 @@ def plan_surface(
     examples: Examples | tuple[Tensor, Tensor],
     *,
     attack: Attack | None,
-    directions: int | RandomDirections = NUM_DIRECTIONS,
+    directions: int | DirectionRecipe = NUM_DIRECTIONS,
     num_directions: int | None = None,
     grid: Grid | str = "-1:1:21",
     objective: str = "adversarial",
@@ -160,9 +160,9 @@ def plan_surface(
     Raises:
         InputError: an argument is out of range.
     """
-    recipe = directions if isinstance(directions, RandomDirections) else RandomDirections(seed=seed)
+    recipe = directions if isinstance(directions, DirectionRecipe) else RandomDirections(seed=seed)
     if num_directions is None:
-        num_directions = NUM_DIRECTIONS if isinstance(directions, RandomDirections) else directions
+        num_directions = NUM_DIRECTIONS if isinstance(directions, DirectionRecipe) else directions
     count = _whole("the number of directions", num_directions)
     if batchnorm not in BATCHNORM_POLICIES:
         raise InputError(f"a BatchNorm policy is one of {', '.join(BATCHNORM_POLICIES)}, got {batchnorm!r}.")

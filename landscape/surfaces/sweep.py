@@ -24,8 +24,7 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
     from landscape.datasets.examples import Examples
-    from landscape.protocols import Attack, Forward, Measurement
-    from landscape.surfaces.directions import RandomDirections
+    from landscape.protocols import Attack, DirectionRecipe, Forward, Measurement
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,7 +47,7 @@ class SweepSettings:
 
     attack: Attack
     objective: str
-    directions: RandomDirections
+    directions: DirectionRecipe
     grid: Grid
     seed: int
     batch_size: int | None

@@ -1,0 +1,279 @@
+"""What all commands share that measure surfaces: their options, the plans that these ask for, cost, and computation."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self
+
+import click
+
+from landscape import names
+from landscape.cli import options
+from landscape.errors import InputError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from landscape.checkpoints import Checkpoint
+    from landscape.cli.sources import Source
+    from landscape.datasets.examples import Examples
+    from landscape.datasets.registry import DatasetInfo
+    from landscape.protocols import DirectionRecipe
+    from landscape.surfaces.grid import Grid
+    from landscape.surfaces.plan import Shard, SurfacePlan
+    from landscape.surfaces.surface import Surface
+
+
+measuring_options = options.combined(
+    options.example_options,
+    click.option(
+        "--split", type=click.Choice((*names.SPLITS, "both")), default="train", show_default=True, help="Examples of."
+    ),
+    options.attack_options,
+    click.option(
+        "--direction-norm",
+        type=click.Choice(names.DIRECTION_NORMS),
+        default="filter",
+        show_default=True,
+        help="What of d is scaled to w.",
+    ),
+    click.option(
+        "--one-dim",
+        type=click.Choice(names.ONE_DIM_RULES),
+        default="zero",
+        show_default=True,
+        help="Biases and BatchNorm parameters: keep, move along themselves (as Li et al.'s tool), or by random signs.",
+    ),
+    click.option("--layers", metavar="REGEX", help="Move only parameters whose name matches."),
+    click.option(
+        "--batchnorm", type=click.Choice(names.BATCHNORM_POLICIES), default="frozen", help="Running statistics."
+    ),
+    options.foreign_options,
+    options.device_options,
+    options.cache_options,
+    click.option("--shard", type=options.Part(), help="Compute only part I/N of the points, for job arrays."),
+    click.option("--dry-run", is_flag=True, help="Say what it would cost, from one measured point, and stop."),
+    options.output_options,
+)
+
+
+def objective_option(default: str) -> Callable[[options.Function], options.Function]:
+    """`--objective`, which each command has a default of its own for."""
+    return click.option(
+        "--objective",
+        type=click.Choice(names.OBJECTIVES),
+        default=default,
+        show_default=True,
+        help="adversarial: attack every displaced model; fixed: examples made once, at the centre; clean: none.",
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Measuring:
+    """The measuring options of a call, by their names."""
+
+    dataset: str | None
+    data_dir: str | None
+    examples: int | str | None
+    seed: int
+    split: str
+    norm: str | None
+    epsilon: float | None
+    step_size: float | None
+    attack: str
+    restarts: int
+    objective: str
+    direction_norm: str
+    one_dim: str
+    layers: str | None
+    batchnorm: str
+    model: str | None
+    num_classes: int | None
+    normalization: str | None
+    device: str
+    precision: str
+    batch_size: int | None
+    cache_dir: str | None
+    shard: tuple[int, int] | None
+    dry_run: bool
+    out: str | None
+    as_json: bool
+
+    @classmethod
+    def from_options(cls, given: Mapping[str, Any]) -> Self:
+        """Its own among all options of a call."""
+        return cls(**{field.name: given[field.name] for field in fields(cls)})
+
+    @property
+    def splits(self) -> tuple[str, ...]:
+        """The splits that `--split` names."""
+        return names.SPLITS if self.split == "both" else (self.split,)
+
+    @property
+    def cache(self) -> Path:
+        """The folder of the surfaces."""
+        from landscape import files
+
+        return Path(self.cache_dir) if self.cache_dir else files.cache_folder()
+
+    @property
+    def part(self) -> Shard | None:
+        """Which part of the points to compute; None for all."""
+        from landscape.surfaces.plan import Shard
+
+        return None if self.shard is None else Shard(number=self.shard[0], count=self.shard[1])
+
+    def recipe(self) -> DirectionRecipe:
+        """The random directions that the options describe."""
+        from landscape.surfaces.directions import RandomDirections
+
+        return RandomDirections(seed=self.seed, norm=self.direction_norm, one_dim=self.one_dim, layers=self.layers)
+
+    def load(self, source: Source) -> tuple[Checkpoint, DatasetInfo]:
+        """The checkpoint of a source with the facts of its data set; errors as `load_source`."""
+        from landscape.cli.sources import load_source
+
+        return load_source(
+            source,
+            model=self.model,
+            num_classes=self.num_classes,
+            normalization=self.normalization,
+            dataset=self.dataset,
+            data_dir=self.data_dir,
+        )
+
+
+def plans_for(
+    sources: Sequence[Source], wanted: Measuring, *, directions: int, grid: Grid | str
+) -> list[tuple[Source, SurfacePlan]]:
+    """A plan for each split of each checkpoint, in this order; nothing is computed yet.
+
+    Raises:
+        CheckpointError, DataError, InputError: what is asked for is not there, or makes no sense.
+    """
+    from landscape.datasets.registry import load_examples
+
+    load = functools.cache(load_examples)  # several checkpoints look at the same examples
+    plans = [
+        (source, plan)
+        for source in sources
+        for plan in _plans(source, wanted, load, num_directions=directions, grid=grid)
+    ]
+    if wanted.split == "both":
+        _require_separate_splits(plans, wanted)
+    return plans
+
+
+def compute_plans(plans: Sequence[SurfacePlan], wanted: Measuring, *, quiet: bool) -> list[Surface]:
+    """The surfaces of plans, from the cache or computed; every model is tried on its examples before the first one."""
+    from landscape import files
+    from landscape.surfaces.compute import is_stored
+
+    files.require_writable(wanted.cache)
+    for plan in plans:
+        if not is_stored(plan, wanted.cache):
+            plan.ready()  # refuses a model that does not fit before another one is computed
+    return [_computed(plan, wanted, quiet) for plan in plans]
+
+
+def say_cost(plans: Sequence[tuple[Source, SurfacePlan]], wanted: Measuring) -> None:
+    """Print what plans would cost, from one measured point of each."""
+    import json
+
+    from landscape.cli.progress import duration
+    from landscape.surfaces.compute import estimate_cost
+
+    costs = [(source, plan, estimate_cost(plan, cache_dir=wanted.cache, shard=wanted.part)) for source, plan in plans]
+    total = sum(cost.seconds for _, _, cost in costs)
+    if wanted.as_json:
+        rows = [{"label": source.title, "split": plan.examples.split, **asdict(cost)} for source, plan, cost in costs]
+        click.echo(json.dumps({"seconds": total, "surfaces": rows}, indent=2))
+        return
+    for source, plan, cost in costs:
+        what = f"{source.title} ({plan.examples.split}): {cost.num_points} of {cost.num_total} points to compute"
+        if cost.num_points:
+            each = f"{len(plan.examples)} examples x {cost.passes_per_example} passes through the model"
+            measured = f"{cost.seconds_per_point:.3g} s measured (batch {cost.batch_size}, {plan.device})"
+            what += f", each {each}, {measured}: about {duration(cost.seconds)}"
+        click.echo(what)
+    click.echo(f"In all about {duration(total)}; points are directions x nodes, and the centre. Nothing was written.")
+
+
+def say_unfinished(surfaces: Sequence[Surface], wanted: Measuring) -> None:
+    """Print how far surfaces are that lack the points of other shards."""
+    import json
+
+    if wanted.as_json:
+        rows = [{"label": s.label, "key": s.key, "done": s.num_done, "points": s.num_points} for s in surfaces]
+        click.echo(json.dumps({"complete": False, "cache": str(wanted.cache), "surfaces": rows}, indent=2))
+        return
+    for surface in surfaces:
+        click.echo(f"{surface.label}: {surface.num_done} of {surface.num_points} points are there.")
+    click.echo(f"They are kept in {wanted.cache}; when all parts are done, the call without --shard draws the figure.")
+
+
+def _plans(
+    source: Source, wanted: Measuring, load: Callable[..., Examples], *, num_directions: int, grid: Grid | str
+) -> list[SurfacePlan]:
+    """One plan for each split of one checkpoint."""
+    from landscape.cli.sources import attack_for, examples_for
+    from landscape.surfaces.plan import plan_surface
+
+    checkpoint, info = wanted.load(source)
+    attack = attack_for(
+        checkpoint,
+        info,
+        wanted.attack if wanted.objective != "clean" else "none",
+        norm=wanted.norm,
+        epsilon=wanted.epsilon,
+        step_size=wanted.step_size,
+        restarts=wanted.restarts,
+    )
+    recipe = wanted.recipe()
+    return [
+        plan_surface(
+            checkpoint,
+            examples_for(
+                checkpoint,
+                load,
+                dataset=wanted.dataset,
+                data_dir=wanted.data_dir,
+                split=split,
+                examples=wanted.examples,
+                seed=wanted.seed,
+            ),
+            attack=attack,
+            directions=recipe,
+            num_directions=num_directions,
+            grid=grid,
+            objective=wanted.objective,
+            batchnorm=wanted.batchnorm,
+            precision=wanted.precision,
+            seed=wanted.seed,
+            batch_size=wanted.batch_size,
+            device=wanted.device,
+            label=source.label,
+        )
+        for split in wanted.splits
+    ]
+
+
+def _require_separate_splits(plans: Sequence[tuple[Source, SurfacePlan]], wanted: Measuring) -> None:
+    from landscape.datasets.registry import has_separate_splits
+
+    for _, plan in plans:
+        name = wanted.dataset or plan.examples.dataset
+        if not has_separate_splits(name, data_dir=wanted.data_dir):
+            raise InputError(f"{name} is one set of examples, not a train and a test split; leave out --split both.")
+
+
+def _computed(plan: SurfacePlan, wanted: Measuring, quiet: bool) -> Surface:
+    from landscape.cli.progress import progress_bar
+    from landscape.surfaces.compute import run_plan
+
+    title = f"{plan.label} ({plan.examples.split})"
+    with progress_bar(title, quiet=quiet) as progress:
+        return run_plan(plan, cache_dir=wanted.cache, shard=wanted.part, progress=progress)
