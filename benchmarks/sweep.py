@@ -16,9 +16,8 @@ import argparse
 import copy
 import statistics
 import sys
-import tempfile
 import time
-from concurrent.futures import Executor, Future
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -31,7 +30,6 @@ from harness import (
     append_rows,
     column,
     facts,
-    file_system,
     interleaved,
     note,
     paired_ratios,
@@ -42,35 +40,28 @@ from harness import (
     warn_if_busy,
 )
 from naive import NaiveLoop
+from overhead import run_overhead
+from subjects import SEED, Disagreement, cifar_shaped, digits_model
 from torch import nn
 
 from landscape.attacks.pgd import PGD, input_gradient
 from landscape.attacks.threat import ThreatModel
-from landscape.checkpoints import Checkpoint, load_checkpoint
-from landscape.cli.progress import progress_bar
+from landscape.checkpoints import load_checkpoint
 from landscape.datasets.examples import Examples
-from landscape.datasets.registry import dataset_info, load_examples
+from landscape.datasets.registry import load_examples
 from landscape.devices import default_batch_size
-from landscape.errors import CheckpointError, DataError
 from landscape.models.registry import build_model
-from landscape.surfaces.compute import run_plan
 from landscape.surfaces.directions import RandomDirections
-from landscape.surfaces.plan import SurfacePlan, plan_surface
-from landscape.surfaces.surface import Grid, Surface
+from landscape.surfaces.surface import Grid
 from landscape.surfaces.sweep import Sweep, SweepSettings
 from landscape.weights import Weights, bind, displaced, parameters_of
 
 CPU = torch.device("cpu")
-SEED = 0
 NAIVE_BATCH_SIZES = (32, 64, 128, 250, 500)
 GRADIENT_BAR, LOSS_BAR = 1e-5, 1e-3
-PREACT_BAR, OVERHEAD_BAR = 1.6, 2.0
+PREACT_BAR = 1.6
 
 Column = dict[str, str]
-
-
-class Disagreement(Exception):
-    """The two sides did not compute the same."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -103,6 +94,7 @@ class Contest:
         batch_size: of the package's side.
         naive_batch_sizes: the naive loop takes the fastest of these.
         bar: how many times faster the package must be; None for no bar.
+        compiled: whether the package's side is also timed with torch.compile.
     """
 
     case: str
@@ -115,10 +107,11 @@ class Contest:
     batch_size: int
     naive_batch_sizes: tuple[int, ...]
     bar: float | None
+    compiled: bool = False
 
 
 def digits_contest(points: int) -> Contest:
-    _, model, attack, weights = _digits_model()
+    _, model, attack, weights = digits_model()
     examples = load_examples("digits", num_examples=500, seed=SEED)
     return Contest(
         case="digits",
@@ -135,7 +128,7 @@ def digits_contest(points: int) -> Contest:
 
 
 def preact_contest(checkpoint: str | None, data_dir: str | None, num_examples: int) -> Contest:
-    examples, inputs = _cifar_shaped(num_examples, data_dir)
+    examples, inputs = cifar_shaped(num_examples, data_dir)
     threat = ThreatModel(norm="linf", epsilon=8 / 255)
     if checkpoint is not None:
         loaded = load_checkpoint(checkpoint)
@@ -154,6 +147,7 @@ def preact_contest(checkpoint: str | None, data_dir: str | None, num_examples: i
         batch_size=32,
         naive_batch_sizes=(32,),
         bar=PREACT_BAR,
+        compiled=True,
     )
 
 
@@ -167,8 +161,12 @@ def run_contest(contest: Contest, repeats: int) -> tuple[list[Row], Column, bool
     points = [(0, index) for index in range(len(contest.alphas))]
     set_up = timed(lambda: sweep(points[0])).seconds  # warm-up; the first point also draws the direction
     size = _best_batch_size(naive, contest)
-    tasks = {
-        "ours": lambda: [sweep(point) for point in points],
+    tasks: dict[str, Callable[[], Any]] = {"ours": lambda: [sweep(point) for point in points]}
+    if contest.compiled:
+        fused = _our_sweep(contest, compiled=True)
+        compiling = timed(lambda: fused(points[0])).seconds
+        tasks["compiled"] = lambda: [fused(point) for point in points]
+    tasks |= {
         "naive": lambda: naive.sweep(contest.alphas, size),
         "sgemm": matrix_product_speed,
     }
@@ -197,6 +195,7 @@ def run_contest(contest: Contest, repeats: int) -> tuple[list[Row], Column, bool
             "gradient_kinks": gradients.kinks,
             "loss_difference": loss_difference,
             "first_point_s": set_up,
+            **(_compiled_facts(round_, compiling) if contest.compiled else {}),
             **about,
             **facts(threads=torch.get_num_threads()),
         }
@@ -211,7 +210,7 @@ def _contest_column(contest: Contest, rows: list[Row], rounds: list[dict[str, Ti
     first = rows[0]
     kinks = first["gradient_kinks"]
     ceiling = max(row["sgemm_gflop_per_s"] for row in rows)
-    median = statistics.median(ratios)
+    median = max(statistics.median(row.get(name, 0.0) for row in rows) for name in ("ratio", "compiled_ratio"))
     met = contest.bar is None or median >= contest.bar
     table = {
         "A against B": "sweep against naive loop",
@@ -223,7 +222,8 @@ def _contest_column(contest: Contest, rows: list[Row], rounds: list[dict[str, Ti
         "B min / median, s": spread(theirs),
         "B/A of minima": f"{min(theirs) / min(ours):.2f}",
         "B/A paired min / median": spread(ratios, 2),
-        "bar": "none" if contest.bar is None else f"B/A >= {contest.bar:g}: {verdict(met)}",
+        **_compiled_lines(rows, rounds),
+        "bar": "none" if contest.bar is None else f"B/A, plain or compiled, >= {contest.bar:g}: {verdict(met)}",
         "sgemm ceiling, GFLOP/s": f"{ceiling:.1f}",
         "useful GFLOP": f"{first['useful_gflop']:.1f}",
         "of ceiling A, B": ", ".join(f"{first['useful_gflop'] / min(s) / ceiling:.0%}" for s in (ours, theirs)),
@@ -233,87 +233,6 @@ def _contest_column(contest: Contest, rows: list[Row], rounds: list[dict[str, Ti
         "first point of A, s": f"{first['first_point_s']:.3f} (draws the direction)",
     }
     return table, met
-
-
-def run_overhead(out: Path, directions: int, points: int, repeats: int) -> tuple[list[Row], Column, bool]:
-    """The whole digits sweep with journal, file and progress against the same without any."""
-    model, _, attack, weights = _digits_model()
-    examples = load_examples("digits", num_examples=500, seed=SEED)
-    plan = plan_surface(
-        model, examples, attack=attack, directions=directions, grid=Grid.line(-1, 1, points), seed=SEED, device="cpu"
-    )
-    note(f"overhead: {weights}; {directions} x {points} points")
-    out.mkdir(parents=True, exist_ok=True)
-    surface = run_plan(plan)  # warm-up, and the measurements that cost nothing to make again below
-    # Beside the results rather than in /tmp, which may be memory, where a sync is free.
-    with tempfile.TemporaryDirectory(dir=out, prefix=".cache-") as folder:
-        tasks = {
-            "cached": lambda: _cached(plan, Path(folder), None),
-            "memory": lambda: run_plan(plan),
-            "cached_free": lambda: _cached(plan, Path(folder), Replayed(surface)),
-            "memory_free": lambda: run_plan(plan, executor=Replayed(surface)),
-        }
-        rounds = list(interleaved(tasks, repeats))
-        kind = file_system(Path(folder))
-    _require_equal_surfaces(surface, rounds)
-    rows = []
-    for repeat, round_ in enumerate(rounds, start=1):
-        seconds = {name: one.seconds for name, one in round_.items()}
-        alone = seconds["cached_free"] - seconds["memory_free"]
-        rows.append(
-            {
-                "repeat": repeat,
-                "cached_s": seconds["cached"],
-                "memory_s": seconds["memory"],
-                "overhead_percent": 100 * (seconds["cached"] / seconds["memory"] - 1),
-                "bookkeeping_s": alone,
-                "bookkeeping_percent": 100 * alone / seconds["memory"],
-                "file_system": kind,
-                "model": weights,
-                "num_examples": len(examples),
-                "num_points": len(plan.points()),
-                "batch_size": plan.ready().batch_size,
-                **facts(threads=torch.get_num_threads()),
-            }
-        )
-    return rows, *_overhead_column(rows, rounds)
-
-
-def _overhead_column(rows: list[Row], rounds: list[dict[str, Timed]]) -> tuple[Column, bool]:
-    cached, memory = column(rounds, "cached"), column(rounds, "memory")
-    paired = [row["overhead_percent"] for row in rows]
-    alone = [row["bookkeeping_percent"] for row in rows]
-    met = statistics.median(alone) < OVERHEAD_BAR and statistics.median(paired) < OVERHEAD_BAR
-    seconds = statistics.median(row["bookkeeping_s"] for row in rows)
-    first = rows[0]
-    table = {
-        "A against B": f"cache on {first['file_system']} against cache_dir=None",
-        "weights": first["model"],
-        "inputs": "digits, train split",
-        "examples x points": f"{first['num_examples']} x {first['num_points']}, PGD-10",
-        "batch size A, B": f"{first['batch_size']}, {first['batch_size']}",
-        "A min / median, s": spread(cached),
-        "B min / median, s": spread(memory),
-        "B/A of minima": f"{min(memory) / min(cached):.3f}",
-        "B/A paired min / median": spread(paired_ratios(memory, cached), 3),
-        "bar": f"cost < {OVERHEAD_BAR:g} %: {verdict(met)}",
-        "cost, paired min / median": f"{spread(paired, 2)} %",
-        "cost, points free of charge": f"{spread(alone, 2)} % ({seconds:.3f} s)",
-        "mean losses differ by": "0 (every loss, bit for bit)",
-    }
-    return table, met
-
-
-class Replayed(Executor):
-    """Gives back measurements that are already there: what remains of a sweep's time is everything but the points."""
-
-    def __init__(self, surface: Surface) -> None:
-        self._measurements = {point: surface.measurement(point) for point in surface.done_points()}
-
-    def submit(self, fn: Any, /, *args: Any, **kwargs: Any) -> Future[Any]:
-        future: Future[Any] = Future()
-        future.set_result(self._measurements[args[0]])
-        return future
 
 
 def matrix_product_speed(size: int = 2048, attempts: int = 3) -> float:
@@ -326,6 +245,16 @@ def matrix_product_speed(size: int = 2048, attempts: int = 3) -> float:
         torch.mm(left, right, out=product)
         best = max(best, 2 * size**3 / (time.perf_counter() - before))
     return best
+
+
+def _compiled_lines(rows: list[Row], rounds: list[dict[str, Timed]]) -> Column:
+    if "compiled_s" not in rows[0]:
+        return {}
+    return {
+        "A compiled min / median, s": spread(column(rounds, "compiled")),
+        "B/A compiled, paired min / median": spread([row["compiled_ratio"] for row in rows], 2),
+        "compiling and first point, s": f"{rows[0]['compiling_s']:.0f}",
+    }
 
 
 def useful_operations(contest: Contest) -> float:
@@ -356,7 +285,12 @@ def forward_operations(model: nn.Module, example: torch.Tensor) -> int:
     return sum(counted)
 
 
-def _our_sweep(contest: Contest) -> Sweep:
+def _compiled_facts(round_: dict[str, Timed], compiling: float) -> Row:
+    seconds = round_["compiled"].seconds
+    return {"compiled_s": seconds, "compiled_ratio": round_["naive"].seconds / seconds, "compiling_s": compiling}
+
+
+def _our_sweep(contest: Contest, *, compiled: bool = False) -> Sweep:
     settings = SweepSettings(
         attack=contest.attack,
         objective="adversarial",
@@ -365,6 +299,7 @@ def _our_sweep(contest: Contest) -> Sweep:
         seed=SEED,
         batch_size=contest.batch_size,
         precision="fp32",
+        compiled=compiled,
     )
     return Sweep(contest.model, contest.examples, settings, CPU)
 
@@ -437,7 +372,9 @@ def _differences(contest: Contest, direction: Weights, dtype: torch.dtype) -> to
 def _compare_losses(contest: Contest, round_: dict[str, Timed]) -> float:
     """Largest relative difference of the two sides' mean losses, adversarial and clean, over all points."""
     worst = 0.0
-    for alpha, ours, theirs in zip(contest.alphas, round_["ours"].result, round_["naive"].result, strict=True):
+    sides = [round_[name].result for name in ("ours", "compiled") if name in round_]
+    pairs = [pair for side in sides for pair in zip(contest.alphas, side, round_["naive"].result, strict=True)]
+    for alpha, ours, theirs in pairs:
         means = ours.adversarial_loss.mean(dtype="float64"), ours.clean_loss.mean(dtype="float64")
         for name, mine, plain in zip(("adversarial", "clean"), means, theirs, strict=True):
             difference = abs(mine - plain) / abs(plain)
@@ -446,60 +383,6 @@ def _compare_losses(contest: Contest, round_: dict[str, Timed]) -> float:
                 raise Disagreement(text)
             worst = max(worst, float(difference))
     return worst
-
-
-def _cached(plan: SurfacePlan, folder: Path, executor: Executor | None) -> Surface:
-    with (
-        tempfile.TemporaryDirectory(dir=folder) as cache,
-        progress_bar("overhead") as progress,
-    ):
-        surface = run_plan(plan, cache_dir=cache, progress=progress, executor=executor)
-        _ = surface.adversarial_loss  # read lazily; afterwards the file is gone
-        return surface
-
-
-def _require_equal_surfaces(surface: Surface, rounds: list[dict[str, Timed]]) -> None:
-    expected = surface.adversarial_loss.tobytes()
-    for round_ in rounds:
-        for name, one in round_.items():
-            if not one.result.complete or one.result.adversarial_loss.tobytes() != expected:
-                raise Disagreement(f"overhead: the surface of {name!r} is another one.")
-
-
-def _digits_model() -> tuple[Checkpoint | nn.Module, nn.Module, PGD, str]:
-    """What a user would hand over, the model itself, the attack, and where the weights come from."""
-    info = dataset_info("digits")
-    try:
-        checkpoint = load_checkpoint("digits-at")
-    except CheckpointError:
-        if info.norm is None or info.epsilon is None or info.step_size is None:
-            raise
-        threat, step = ThreatModel(norm=info.norm, epsilon=info.epsilon), info.step_size
-        torch.manual_seed(SEED)
-        attack = PGD(threat=threat, step_size=step, num_steps=10)
-        model = build_model("small_cnn").eval()
-        return model, model, attack, "small_cnn, random weights"
-    if checkpoint.threat is None or checkpoint.step_size is None:
-        raise Disagreement("digits-at does not say its threat model.")
-    attack = PGD(threat=checkpoint.threat, step_size=checkpoint.step_size, num_steps=10)
-    return checkpoint, checkpoint.model, attack, f"{checkpoint.model_name}, {checkpoint.name}"
-
-
-def _cifar_shaped(num_examples: int, data_dir: str | None) -> tuple[Examples, str]:
-    try:
-        examples = load_examples("cifar10", split="test", num_examples=num_examples, seed=SEED, data_dir=data_dir)
-        return examples, "CIFAR-10 folder, test split"
-    except DataError:
-        generator = torch.Generator().manual_seed(SEED)
-        examples = Examples(
-            inputs=torch.rand(num_examples, 3, 32, 32, generator=generator),
-            labels=torch.randint(10, (num_examples,), generator=generator),
-            ids=torch.arange(num_examples),
-            dataset="noise",
-            split="none",
-            num_classes=10,
-        )
-        return examples, "uniform noise 3x32x32"
 
 
 def _parsed() -> argparse.Namespace:

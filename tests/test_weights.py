@@ -98,3 +98,39 @@ def test_digest_sees_values_names_shapes_types_and_buffers_and_nothing_else() ->
         change(state)
         assert digest_weights(state) != reference
     assert digest_weights({"w": torch.ones(2, dtype=torch.bfloat16)}) != digest_weights({"w": torch.ones(2)})
+
+
+@pytest.mark.parametrize("affine", [True, False])
+def test_a_frozen_batchnorm_is_the_affine_map_that_eval_mode_computes(affine: bool) -> None:
+    torch.manual_seed(1)
+    net = nn.Sequential(nn.Conv2d(2, 4, 3), nn.BatchNorm2d(4, affine=affine), nn.ReLU(), nn.Flatten())
+    net(3 * torch.rand(16, 2, 6, 6))
+    for parameter in net[1].parameters():
+        nn.init.normal_(parameter)
+    net.double().eval()
+    inputs = torch.rand(5, 2, 6, 6, dtype=torch.float64)
+    results = []
+    for forward in (net, bind(net, {})):
+        given = inputs.clone().requires_grad_()
+        (gradient,) = torch.autograd.grad(forward(given).square().sum(), [given])
+        results.append((forward(inputs).detach(), gradient))
+    for expected, got in zip(*results, strict=True):
+        torch.testing.assert_close(got, expected, rtol=1e-12, atol=1e-12)
+
+
+def test_what_the_compiler_does_not_manage_runs_uncompiled_with_a_warning(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def broken(model: nn.Module) -> Callable[[torch.Tensor], torch.Tensor]:
+        def run(inputs: torch.Tensor) -> torch.Tensor:
+            raise RuntimeError("no C++ compiler\nmore lines")
+
+        return run
+
+    net, inputs = small_net(), torch.rand(3, 2, 6, 6)
+    expected = bind(net, {})(inputs)
+    monkeypatch.setattr(torch, "compile", broken)
+    resident = ResidentModel(net)
+    resident.compile()
+    assert torch.equal(resident(inputs), expected) and torch.equal(resident(inputs), expected)
+    assert caplog.messages == ["torch.compile failed, the model runs uncompiled: no C++ compiler"]

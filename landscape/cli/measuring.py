@@ -96,6 +96,7 @@ class Measuring:
     device: str
     precision: str
     batch_size: int | None
+    compiled: bool
     cache_dir: str | None
     shard: tuple[int, int] | None
     dry_run: bool
@@ -254,6 +255,7 @@ def _plans(
             precision=wanted.precision,
             seed=wanted.seed,
             batch_size=wanted.batch_size,
+            compiled=wanted.compiled,
             device=wanted.device,
             label=source.label,
         )

@@ -55,6 +55,7 @@ def compute_surface(
     objective: str = "adversarial",
     batchnorm: str = "frozen",
     precision: str = "fp32",
+    compiled: bool = False,
     seed: int = 0,
     batch_size: int | None = None,
     cache_dir: Path | str | None = None,
@@ -74,6 +75,7 @@ def compute_surface(
         objective: `adversarial` (on the fly), `fixed` (examples made once, at the centre) or `clean`.
         batchnorm: `frozen`: BatchNorm keeps the running statistics of the centre.
         precision: `fp32` (TF32 off), `tf32` or `bf16`.
+        compiled: whether torch.compile compiles the model (half a minute, once); changes nothing but rounding.
         seed: seed of directions and random starts.
         batch_size: examples in one batch; by memory when None.
         cache_dir: folder to take the surface from or to write it to; None reads and writes nothing.
@@ -100,6 +102,7 @@ def compute_surface(
         objective=objective,
         batchnorm=batchnorm,
         precision=precision,
+        compiled=compiled,
         seed=seed,
         batch_size=batch_size,
         device=device,
@@ -245,6 +248,7 @@ def _provenance(plan: SurfacePlan) -> dict[str, Any]:
         **describe_machine(plan.device),
         "label": plan.label,
         "batch_size": plan.batch_size,
+        "compiled": plan.settings.compiled,
         "started": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
     }
 

@@ -150,6 +150,7 @@ def plan_surface(
     objective: str = "adversarial",
     batchnorm: str = "frozen",
     precision: str = "fp32",
+    compiled: bool = False,
     seed: int = 0,
     batch_size: int | None = None,
     device: str = "auto",
@@ -182,6 +183,7 @@ def plan_surface(
         seed=seed,
         batch_size=batch_size,
         precision=precision,
+        compiled=compiled,
     )
     return SurfacePlan(
         model=network,

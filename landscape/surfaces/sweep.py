@@ -40,6 +40,7 @@ class SweepSettings:
         seed: seed of the attack's random starts.
         batch_size: examples in one batch; None leaves the choice to `SurfacePlan.ready`.
         precision: `fp32`, `tf32` or `bf16`.
+        compiled: whether torch.compile compiles the model once for all points; pays for large models.
 
     Raises:
         InputError: an unknown objective or precision.
@@ -52,6 +53,7 @@ class SweepSettings:
     seed: int
     batch_size: int | None
     precision: str
+    compiled: bool = False
 
     def __post_init__(self) -> None:
         if self.objective not in OBJECTIVES:
@@ -71,6 +73,8 @@ class Sweep:
         self._device = device
         self._center = {name: weight.to(device) for name, weight in parameters_of(model).items()}
         self._resident = ResidentModel(model, device=device)
+        if settings.compiled:
+            self._resident.compile()
         self._inputs = examples.inputs.to(device)
         self._labels = examples.labels.to(device)
         self._attack, self._starts = self._objective(examples)
