@@ -16,14 +16,12 @@ from pathlib import Path
 from landscape.names import METHODS
 from landscape.training.history import read_history
 
-# MART starts slowly, and ten inner steps from the first epoch on can keep it at the constant predictor.
-EXTRA = {"rst": ["--labelled", "500"], "mart-rwp": ["--awp-warmup", "2"]}
+EXTRA = {"rst": ["--labelled", "500"]}
 ENOUGH = 0.4
 
 
 def options_of(method: str) -> list[str]:
-    objective = method.partition("-")[0]
-    return [*EXTRA.get(objective, []), *(EXTRA.get(method, []) if method != objective else [])]
+    return EXTRA.get(method.partition("-")[0], [])
 
 
 def main() -> int:

@@ -169,9 +169,7 @@ device_options = combined(
         "--precision", type=click.Choice(names.PRECISIONS), default="fp32", show_default=True, help="Arithmetic."
     ),
     click.option("--batch-size", type=click.IntRange(min=1), help="Examples in one batch.  [default: by memory]"),
-    click.option(
-        "--compile", "compiled", is_flag=True, help="Use torch.compile; pays for large models."
-    ),
+    click.option("--compile", "compiled", is_flag=True, help="Use torch.compile; pays for large models."),
 )
 
 cache_options = combined(

@@ -105,7 +105,7 @@ perturbation_options = _section(
     _option(
         "--gamma", type=Number(), help="Its relative size.  [default: 0.01, digits 0.02; half in trades, mart, rst]"
     ),
-    _option("--awp-warmup", type=int, help="First epochs without it.  [default: 0, svhn in linf 5]"),
+    _option("--awp-warmup", type=int, help="First epochs without it.  [default: 0; svhn in linf 5; trades, rst 9]"),
     _option("--awp-steps", type=int, help="K2, steps of AWP in an alternation.  [default: 1]"),
     _option("--awp-alternations", type=int, help="A, alternations of AWP.  [default: 1]"),
     _option("--awp-norm", help="Whether AWP's size is that of each layer or global.  [default: layer]"),

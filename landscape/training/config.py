@@ -20,6 +20,7 @@ from landscape.training.defaults import (
     OTHERWISE,
     SMALLER_GAMMA,
     WEIGHT_DECAY,
+    default_warmup,
 )
 
 if TYPE_CHECKING:
@@ -44,8 +45,8 @@ class TrainConfig:
         lr: largest learning rate, above 0.
         batch_size: examples in an update, at least 1; the last batch of an epoch may be smaller.
         gamma: relative size ||v_l|| / ||w_l|| of the weight perturbation, above 0; only for methods that have one.
-        awp_warmup: epochs at the beginning without weight perturbation, at least 0; by default 5 on SVHN in
-            L-inf, else 0.
+        awp_warmup: epochs at the beginning without weight perturbation, at least 0; by default that of
+            `default_warmup`.
         awp_steps: K2, steps of AWP in each alternation, at least 1.
         awp_alternations: A, how often AWP makes examples anew at the weights that it has reached, at least 1.
         awp_norm: whether AWP's size holds for each "layer" or is "global".
@@ -237,14 +238,15 @@ def effective(config: TrainConfig, info: DatasetInfo | None = None) -> Settings:
         defaults |= ONE_DROP
     defaults["gamma"] *= SMALLER_GAMMA.get(config.objective, 1.0)
     if not config.perturbs:
-        defaults |= {"gamma": None, "awp_warmup": 0}
+        defaults |= {"gamma": None}
     if config.perturbation != "rwp":
         del defaults["c_min"]
     defaults |= _threat(config, info)
     chosen |= {name: value for name, value in defaults.items() if chosen[name] is None}
     if config.awp_warmup is None:
-        # The warm-up of the reference belongs to L-inf, and a default must not be longer than the run.
-        chosen["awp_warmup"] = min(chosen["awp_warmup"], chosen["epochs"]) if chosen["norm"] == "linf" else 0
+        usual = default_warmup(config.dataset, config.objective, config.perturbation, chosen["norm"])
+        # A default must not be longer than the run.
+        chosen["awp_warmup"] = min(usual, chosen["epochs"]) if config.perturbs else 0
     if chosen["norm"] is None or chosen["epsilon"] is None:
         raise InputError(
             f"{config.dataset} has no threat model of its own for these settings; give --norm and --epsilon."

@@ -61,6 +61,11 @@ def settings_of(**given: Any) -> dict[str, Any]:
             {"epsilon": 128 / 255, "step_size": 15 / 255, "augmentation": "crop-flip-rotate", "awp_warmup": 0},
             id="cifar100-l2",
         ),
+        pytest.param(
+            {"method": "trades-awp", "dataset": "cifar10"}, {"gamma": 5e-3, "awp_warmup": 9}, id="trades-awp-cifar10"
+        ),
+        pytest.param({"method": "trades-awp"}, {"gamma": 0.01, "awp_warmup": 0}, id="trades-awp-digits"),
+        pytest.param({"method": "mart-rwp"}, {"gamma": 0.01, "awp_warmup": 2}, id="mart-rwp-digits"),
         pytest.param({"l2": 5e-3}, {"l2": 5e-3, "weight_decay": 0.0}, id="l2-in-place-of-decay"),
         pytest.param({"schedule": "onedrop"}, {"lr_drop_epoch": 100, "lr_one_drop": 0.01}, id="onedrop"),
         pytest.param({"epochs": 3, "model": "my.models:net"}, {"epochs": 3, "model": "my.models:net"}, id="given-wins"),
