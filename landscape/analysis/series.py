@@ -17,7 +17,7 @@ from landscape.analysis.samples import require_line
 from landscape.analysis.settings import split_of
 from landscape.analysis.style import SPLIT_LINES, Curve
 from landscape.errors import InputError
-from landscape.training.history import Row, read_history
+from landscape.training.history import Row, read_history, selecting
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -66,9 +66,7 @@ def find_parting(run: Path, split_at: str = "best") -> Parting:
     rows = [row for row in read_history(run / "history.csv") if row["test_robust_accuracy"] is not None]
     if not rows:
         raise InputError(f"the history of {run} has no evaluation yet, so its best epoch is not known.")
-    best = max(
-        rows, key=lambda row: row["test_robust_accuracy"] or 0.0
-    )  # the first of several, as the trainer keeps it
+    best = max(rows, key=selecting)  # the first of several, as the trainer keeps it
     best_epoch = int(best["epoch"] or 0)
     if threshold is None:
         return Parting(epoch=best_epoch, name="best", best_epoch=best_epoch)

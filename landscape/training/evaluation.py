@@ -80,11 +80,6 @@ class Evaluation:
         return numbers
 
 
-def selecting(numbers: Mapping[str, float | int | None]) -> float:
-    """The number by which the best epoch is chosen: robust accuracy on validation examples, else on test examples."""
-    return numbers.get("validation_robust_accuracy", numbers["test_robust_accuracy"]) or 0.0
-
-
 def _means(split: str, measured: Measurement) -> dict[str, float]:
     return {
         f"{split}_natural_loss": float(measured.clean_loss.mean(dtype=np.float64)),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from landscape import files
@@ -68,3 +68,8 @@ def _number(name: str, text: str) -> float | int | None:
     if text == "":
         return None
     return int(text) if name == "epoch" else float(text)
+
+
+def selecting(numbers: Mapping[str, float | int | None]) -> float:
+    """The number by which the best epoch is chosen: robust accuracy on validation examples, else on test examples."""
+    return numbers.get("validation_robust_accuracy", numbers["test_robust_accuracy"]) or 0.0

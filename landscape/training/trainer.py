@@ -12,7 +12,7 @@ import torch
 
 from landscape.errors import TrainingError
 from landscape.training.augmentation import augmentation_of, mix
-from landscape.training.evaluation import selecting
+from landscape.training.history import selecting
 from landscape.training.objectives import Batch
 from landscape.training.pseudo_labels import joined
 from landscape.training.recipes import recipe_of

@@ -8,7 +8,7 @@ import pytest
 
 from landscape.analysis.series import Parting, find_parting, series_figure
 from landscape.errors import InputError, TrainingError
-from landscape.training.history import write_history
+from landscape.training.history import VALIDATION, write_history
 from tests.analysis.synthetic import make_surface
 from tests.analysis.test_figures import require_no_overlap
 
@@ -103,6 +103,16 @@ def test_a_gap_that_was_never_reached_is_said(tmp_path: Path) -> None:
     run = history(tmp_path, [(1, 0.3, 0.3), (2, 0.52, 0.4)])
     with pytest.raises(InputError, match=r"reaches 0\.120 at most; name a smaller one than gap:0\.5"):
         find_parting(run, "gap:0.5")
+
+
+def test_the_best_epoch_is_that_of_validation_where_there_is_one(tmp_path: Path) -> None:
+    rows = [(20, 0.40, 0.55), (40, 0.50, 0.45)]
+    write_history(
+        tmp_path / "history.csv",
+        [dict.fromkeys(VALIDATION, held) | {"epoch": e, "test_robust_accuracy": test} for e, test, held in rows],
+    )
+    assert find_parting(tmp_path).epoch == 20
+    assert find_parting(history(tmp_path, [(20, 0.5, 0.40), (40, 0.6, 0.50)])).epoch == 40
 
 
 def test_a_run_without_history_is_refused(tmp_path: Path) -> None:

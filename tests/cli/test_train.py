@@ -99,6 +99,7 @@ def test_a_config_file_repeats_a_run_and_options_win() -> None:
     call("--config", "first/config.json", "--out", "third", "--epsilon", "8/255", "--epochs", "1")
     config = load_config("third")
     assert (config.epsilon, config.epochs, config.batch_size) == (8 / 255, 1, 500)
+    assert config.step_size == 2 / 255  # of the new radius, not the file's
 
 
 @pytest.mark.usefixtures("_small_data")
@@ -106,7 +107,7 @@ def test_a_preset_expands_into_settings_and_options_win() -> None:
     call("--preset", "rice/cifar10-cutout", "--cutout", "3", "--model", "small_cnn", "--normalization", "none",
          "--augmentation", "none", "--out", "run", *SMALL, *TINY)  # fmt: skip
     config = load_config("run")
-    assert (config.method, config.schedule, config.step_size) == ("at", "piecewise", 2 / 255)
+    assert (config.method, config.schedule, config.step_size) == ("at", "piecewise", 0.1 / 4)
     assert (config.cutout, config.epochs, config.epsilon, config.dataset) == (3, 2, 0.1, "arrays")
     call("--config", "run", "--out", "again")
     assert Path("run/last.pt").read_bytes() == Path("again/last.pt").read_bytes()

@@ -14,9 +14,8 @@ from landscape.datasets.registry import load_examples
 from landscape.datasets.subsets import balanced_subset, validation_split
 from landscape.errors import InputError, Interrupted, ModelError
 from landscape.training.config import TrainConfig
-from landscape.training.evaluation import selecting
 from landscape.training.fit import train
-from landscape.training.history import VALIDATION, read_history
+from landscape.training.history import VALIDATION, read_history, selecting
 from landscape.training.plan import make_plan, settings_for
 
 TINY: dict[str, Any] = {
