@@ -23,6 +23,8 @@ _HOMES = {
     "NoAttack": "attacks.pgd",
     "random_direction": "surfaces.directions",
     "filter_normalized": "surfaces.directions",
+    "ReestimatedStatistics": "surfaces.batchnorm",
+    "BatchStatistics": "surfaces.batchnorm",
     "Grid": "surfaces.surface",
     "Surface": "surfaces.surface",
     "compute_surface": "surfaces.compute",

@@ -24,6 +24,21 @@ def cross_entropy(logits: Tensor, labels: Tensor) -> Tensor:
     return F.cross_entropy(logits, labels, reduction="none")
 
 
+def margin(logits: Tensor, labels: Tensor) -> Tensor:
+    """max_{k != y} z_k - z_y of each example, in units of logits: positive where the model is wrong.
+
+    Args:
+        logits: (B, K) z; K at least 2. Differences are taken in single precision at least.
+        labels: (B,) int64 y in [0, K).
+
+    Returns:
+        (B,) margins of any sign.
+    """
+    wide = logits.to(torch.promote_types(logits.dtype, torch.float32))
+    own = labels[:, None]
+    return wide.scatter(1, own, -torch.inf).amax(dim=1) - wide.gather(1, own).squeeze(1)
+
+
 def kl_divergence(logits: Tensor, other_logits: Tensor) -> Tensor:
     """KL(p || q) = sum_k p_k (log p_k - log q_k) of each example, in nats; p and q are the softmax of the logits.
 

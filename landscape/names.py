@@ -48,7 +48,11 @@ ONE_DIM_RULES = ("zero", "copy", "element")
 
 OBJECTIVES = ("adversarial", "fixed", "clean")
 
-BATCHNORM_POLICIES = ("frozen",)
+LOSSES = ("ce", "margin", "ce-normalised", "training")
+
+BATCHNORM_POLICIES = ("frozen", "reestimate", "batch")
+
+BATCHNORM_SOURCES = ("clean", "adversarial")
 
 PRECISIONS = ("fp32", "tf32", "bf16")
 

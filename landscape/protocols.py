@@ -15,6 +15,9 @@ if TYPE_CHECKING:
     Forward = Callable[[Tensor], Tensor]
     """A model as a function: inputs (B, C, H, W) in [0, 1] to logits (B, K)."""
 
+    ExampleLoss = Callable[[Tensor, Tensor, Tensor], Tensor]
+    """Logits (B, K) of the clean examples, logits (B, K) of those that are judged, labels (B,): losses (B,)."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Measurement:

@@ -30,6 +30,7 @@ class Stream(IntEnum):
     AUGMENTATION = 4  # a = example id, b = use, c = epoch
     MIXUP = 5  # a = batch, b = use, c = epoch
     WEIGHT_NOISE = 6  # a = batch, b = position of the parameter, c = epoch
+    BATCHNORM = 11  # order of the examples in the batches whose statistics are taken
 
 
 def raw_words(count: int, *, seed: int, stream: Stream, a: int = 0, b: int = 0, c: int = 0) -> npt.NDArray[np.uint64]:

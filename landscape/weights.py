@@ -104,6 +104,11 @@ class ResidentModel:
         """Where the copy lives (the CPU for a model without parameters)."""
         return next((parameter.device for parameter in self._parameters.values()), torch.device("cpu"))
 
+    @property
+    def module(self) -> nn.Module:
+        """The copy itself; buffers may be changed, parameters by `load` and `move` alone."""
+        return self._model
+
     @torch.no_grad()
     def load(self, weights: Mapping[str, Tensor]) -> None:
         """Write the given parameters.

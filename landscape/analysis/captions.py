@@ -54,8 +54,8 @@ def settings_caption(surfaces: Sequence[Surface], labels: Sequence[str]) -> str:
     return " ".join([settings_line(surfaces, labels), *masked_sentences(surfaces, labels)])
 
 
-def settings_line(surfaces: Sequence[Surface], labels: Sequence[str]) -> str:
-    """Every setting, each said once where the surfaces agree."""
+def settings_line(surfaces: Sequence[Surface], labels: Sequence[str], *, attack: str | None = None) -> str:
+    """Every setting, each said once where the surfaces agree; `attack` in the place of what would be said of it."""
     described = [describe_settings(surface) for surface in surfaces]
     topics = dict.fromkeys(topic for settings in described for topic in settings)
     splits, ways = [split_of(surface) for surface in surfaces], [measured_as(surface) for surface in surfaces]
@@ -63,7 +63,9 @@ def settings_line(surfaces: Sequence[Surface], labels: Sequence[str]) -> str:
     for topic in topics:
         values = [settings.get(topic, "all") for settings in described]
         longest = max(values, key=len)
-        if topic == "Examples" and len(set(values)) == len(set(splits)):
+        if topic == "Attack" and attack is not None:
+            said = attack
+        elif topic == "Examples" and len(set(values)) == len(set(splits)):
             said = "; ".join(dict.fromkeys(values))  # labels or lines say which curve is of which split
         elif topic == "Seeds" and all(longest.startswith(value) for value in values):
             said = longest  # where nothing was attacked, one seed is enough

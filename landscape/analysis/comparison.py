@@ -3,11 +3,19 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
+from landscape.analysis.loss_words import loss_words
 from landscape.analysis.pairing import differing_measures, same_weights
-from landscape.analysis.settings import attacks_apart, describe_attack, describe_objective, measured_as, split_of
+from landscape.analysis.settings import (
+    attacks_apart,
+    describe_attack,
+    describe_batchnorm,
+    describe_objective,
+    measured_as,
+    split_of,
+)
 from landscape.analysis.statistics import MIN_DIRECTIONS, RADII, PairedDifference, paired_difference
 from landscape.analysis.wording import QuantityWords, counted, listed, number, quantity_words
 
@@ -27,27 +35,48 @@ def comparison_sentences(curves: Sequence[Curve], quantity: str = "loss") -> lis
 def compared_pairs(curves: Sequence[Curve]) -> list[tuple[Curve, Curve]]:
     """The two curves of every split that holds exactly two; more checkpoints are shown, not compared.
 
-    Of a split that holds more, the two that were attacked in one way.
+    Of a split that holds more, the two that were measured on the fly, fixed or without an attack; and where these are
+    more, the two that were attacked in one way, as one epsilon.
     """
     pairs = []
     for split in dict.fromkeys(split_of(curve.surface) for curve in curves):
         found = [curve for curve in curves if split_of(curve.surface) == split]
-        ways = dict.fromkeys(measured_as(curve.surface) for curve in found)
-        groups = [[curve for curve in found if measured_as(curve.surface) == way] for way in ways]
-        pairs += [(group[0], group[1]) for group in ([found] if len(found) == 2 else groups) if len(group) == 2]
+        groups = [found]
+        for way_of in (_way, _attack):
+            groups = [part for group in groups for part in ([group] if len(group) == 2 else _parted(group, way_of))]
+        pairs += [(group[0], group[1]) for group in groups if len(group) == 2]
     return pairs
+
+
+def _way(curve: Curve) -> str:
+    return measured_as(curve.surface)
+
+
+def _attack(curve: Curve) -> str:
+    return describe_attack(curve.surface.spec)
+
+
+def _parted(curves: Sequence[Curve], key: Callable[[Curve], str]) -> list[list[Curve]]:
+    """Groups of curves that have one key, in the order of their first ones."""
+    groups: dict[str, list[Curve]] = {}
+    for curve in curves:
+        groups.setdefault(key(curve), []).append(curve)
+    return list(groups.values())
 
 
 def compare(a: Curve, b: Curve, quantity: str = "loss") -> str:
     """Which of two curves is flatter, at which radius, by how much; or that no difference is shown, and why.
 
     Only checkpoints that were measured in the same way are called flatter. Curves of the same weights are never: the
-    sentence says what else differs.
+    sentence says what else differs. Rises of different losses are not compared at all.
 
     Raises:
         InputError: a surface is over a plane, or the quantity is unknown or was not measured.
     """
     words = quantity_words(quantity, [a.surface, b.surface])
+    if differ_in_loss(a, b, quantity):
+        losses = " / ".join(loss_words(curve.surface).title for curve in (a, b))
+        return f"{a.label} and {b.label} are not compared: their losses are different ones ({losses})."
     difference = _main_difference(a, b, quantity)
     same, measures = same_weights(a.surface, b.surface), _measures_in_words(a.surface, b.surface)
     sentences = []
@@ -65,6 +94,12 @@ def compare(a: Curve, b: Curve, quantity: str = "loss") -> str:
     return " ".join([*sentences, *(f"Note: {note}." for note in _notes(difference))])
 
 
+def differ_in_loss(a: Curve, b: Curve, quantity: str) -> bool:
+    """Whether the numbers of a quantity are of two different losses, so that their difference means nothing."""
+    losses = [curve.surface.spec.get("loss", "cross-entropy") for curve in (a, b)]
+    return quantity.endswith("loss") and losses[0] != losses[1]
+
+
 def _main_difference(a: Curve, b: Curve, quantity: str) -> PairedDifference | None:
     """The difference at the main radius; else at the nearest of the others that both grids reach."""
     for radius in sorted(RADII, key=lambda radius: abs(radius - MAIN_RADIUS)):
@@ -75,8 +110,11 @@ def _main_difference(a: Curve, b: Curve, quantity: str) -> PairedDifference | No
 
 
 def _measures_in_words(a: Surface, b: Surface) -> list[str]:
-    """How two measurements differ, for example `attack (PGD-10 / PGD-20)`; not which examples and directions."""
-    names = differing_measures(a, b)
+    """How two measurements differ, for example `attack (PGD-10 / PGD-20)`; not which examples and directions.
+
+    Where the losses differ, only errors are compared, which do not depend on them.
+    """
+    names = [name for name in differing_measures(a, b) if name != "loss"]
     words = []
     for name in names:
         if name == "objective":
@@ -87,6 +125,8 @@ def _measures_in_words(a: Surface, b: Surface) -> list[str]:
                 apart = attacks_apart([a, b])
                 full = [describe_attack(a.spec), describe_attack(b.spec)]
                 words.append(f"attack ({' / '.join(apart if all(apart) else full)})")
+        elif name == "batchnorm":
+            words.append(f"BatchNorm ({describe_batchnorm(a.spec)} / {describe_batchnorm(b.spec)})")
         else:
             words.append(f"{name} ({a.spec.get(name)} / {b.spec.get(name)})")
     return words
@@ -94,8 +134,7 @@ def _measures_in_words(a: Surface, b: Surface) -> list[str]:
 
 def _verdict(a: str, b: str, difference: PairedDifference, words: QuantityWords, *, flatter: bool) -> str:
     low, high = (b, a) if difference.value > 0 else (a, b)
-    plain = words.title in ("loss", "adversarial loss")
-    at = f"{'' if plain else f'in {words.title} '}at r = {difference.radius:g}"
+    at = f"{_subject(words)}at r = {difference.radius:g}"
     unit = f" {words.unit_of_differences}" if words.unit == "%" else ""
     half = _half_width(difference)
     size = ("~" if difference.interpolated else "") + number(abs(difference.value), words, half)
@@ -116,6 +155,13 @@ def _verdict(a: str, b: str, difference: PairedDifference, words: QuantityWords,
     if flatter:
         return f"{low} is flatter than {high} {at} by {size} {interval} {basis}."
     return f"{high} rises by {size} {interval} more than {low} {at} {basis}."
+
+
+def _subject(words: QuantityWords) -> str:
+    """What rises, where it is not the cross-entropy on adversarial examples."""
+    if words.unit in ("%", "cross-entropy, nats"):
+        return "" if words.title in ("loss", "adversarial loss") else f"in {words.title} "
+    return f"in {words.title} ({words.unit}) "
 
 
 def _notes(difference: PairedDifference) -> list[str]:

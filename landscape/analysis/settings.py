@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from landscape.analysis.loss_words import loss_words
 from landscape.analysis.pairing import attack_seed
 
 if TYPE_CHECKING:
@@ -29,6 +30,12 @@ OBJECTIVES = {
     "clean": "clean examples only",
 }
 
+BATCHNORM = {
+    ("reestimate", "clean"): "statistics re-estimated at every point from clean examples",
+    ("reestimate", "adversarial"): "statistics re-estimated at every point from adversarial examples made there",
+    ("batch", ""): "statistics of each batch itself",
+}
+
 LARGEST_SIZE = 1e6
 """Beyond it a size is no size of pictures, and is shown as it is written."""
 
@@ -42,9 +49,10 @@ def describe_settings(surface: Surface) -> dict[str, str]:
     attack = f", attack {_plain(attack_seed(spec))}" if is_attacked(surface) else ""
     described = {
         "Attack": f"{describe_attack(spec)}; {describe_objective(surface)}",
+        "Loss": _describe_loss(surface),
         "Examples": _describe_examples(surface),
         "Directions": _describe_directions(surface, recipe),
-        "BatchNorm": _plain(spec.get("batchnorm")),
+        "BatchNorm": describe_batchnorm(spec),
         "Precision": _plain(spec.get("precision")),
         "Seeds": f"directions {recipe.get('seed', '?')}{attack}",
     }
@@ -72,6 +80,30 @@ def describe_attack(spec: Mapping[str, Any]) -> str:
         parts.append(f"step {in_pixels(step)}")
     parts += _describe_starts(settings)
     return ", ".join([*parts, *(f"{key} {_plain(value)}" for key, value in settings.items())])
+
+
+def describe_batchnorm(spec: Mapping[str, Any]) -> str:
+    """The BatchNorm policy of a spec in words: which statistics, of which examples, in which batches and order."""
+    setting = spec.get("batchnorm")
+    settings = dict(_mapping(setting))
+    words = BATCHNORM.get((_plain(settings.pop("name", "")), _plain(settings.pop("source", ""))))
+    if words is None:
+        return _plain(setting)
+    size, seed = settings.pop("batch_size", "?"), settings.pop("seed", "?")
+    batches = f"batches of at most {_plain(size)} in random order (seed {_plain(seed)})"
+    return ", ".join([words, batches, *(f"{key} {_plain(value)}" for key, value in settings.items())])
+
+
+def batchnorm_of(surface: Surface) -> str:
+    """The name of a surface's BatchNorm policy, one of `names.BATCHNORM_POLICIES`."""
+    setting = surface.spec.get("batchnorm", "frozen")
+    return _plain(setting.get("name") if isinstance(setting, Mapping) else setting)
+
+
+def epsilon_of(surface: Surface) -> float | None:
+    """The size of the attack of a surface; None if nothing was attacked or the file does not say it."""
+    epsilon = _mapping(surface.spec.get("attack")).get("epsilon")
+    return float(epsilon) if is_attacked(surface) and isinstance(epsilon, int | float) else None
 
 
 def attacks_apart(surfaces: Sequence[Surface]) -> list[str]:
@@ -125,6 +157,14 @@ def normalization_of(surface: Surface) -> str | None:
     """What the directions of a surface are normalized by, one of `names.DIRECTION_NORMS`; None if not recorded."""
     norm = _mapping(surface.spec.get("directions")).get("norm")
     return None if norm is None else str(norm)
+
+
+def _describe_loss(surface: Surface) -> str:
+    words = loss_words(surface)
+    parts = [f"{words.name} ({words.meaning})" if words.meaning else words.name]
+    if is_attacked(surface) and not words.is_ascended:
+        parts.append("the attack ascends the cross-entropy")
+    return printable("; ".join(parts))
 
 
 def _describe_examples(surface: Surface) -> str:

@@ -6,8 +6,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from landscape.analysis.loss_words import loss_words
 from landscape.analysis.pairing import MEASURE_SETTINGS
-from landscape.analysis.settings import attacks_apart, measured_as, split_of
+from landscape.analysis.settings import attacks_apart, batchnorm_of, measured_as, split_of
 from landscape.errors import InputError
 from landscape.files import canonical_json
 
@@ -73,7 +74,8 @@ def style_curves(surfaces: Sequence[Surface], labels: Sequence[str] | None = Non
 
     Surfaces of the same weights on different splits share colour and marker: train is solid, test is dashed. Otherwise
     each surface has its own colour, line and marker. Where splits differ, every label says its split; where some
-    examples were attacked on the fly and others were not, every label says that too.
+    examples were attacked on the fly and others were not, or losses or BatchNorm policies differ, every label says that
+    too.
 
     Raises:
         InputError: no surface, or another number of labels.
@@ -101,9 +103,14 @@ def style_curves(surfaces: Sequence[Surface], labels: Sequence[str] | None = Non
 
 
 def _distinct(labels: Sequence[str], surfaces: Sequence[Surface]) -> list[str]:
-    """Labels that differ: with split and kind of examples where not all share them, and `_additions` where need be."""
-    splits = [split_of(surface) or "split not recorded" for surface in surfaces]
-    varying = [column for column in (splits, [measured_as(surface) for surface in surfaces]) if len(set(column)) > 1]
+    """Labels that differ: with each part of `columns` where it differs, and `_additions` if need be."""
+    columns = (
+        [split_of(surface) or "split not recorded" for surface in surfaces],
+        [measured_as(surface) for surface in surfaces],
+        [loss_words(surface).name for surface in surfaces],
+        [f"BatchNorm {batchnorm_of(surface)}" for surface in surfaces],
+    )
+    varying = [column for column in columns if len(set(column)) > 1]
     named = [
         f"{label} ({', '.join(parts)})" if parts else label for label, *parts in zip(labels, *varying, strict=True)
     ]

@@ -8,7 +8,7 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from landscape.analysis.captions import masked_sentences, settings_line
-from landscape.analysis.comparison import compare, compared_pairs
+from landscape.analysis.comparison import compare, compared_pairs, differ_in_loss
 from landscape.analysis.samples import why_no_rise
 from landscape.analysis.statistics import RADII, CurveSummary, Rise, paired_difference, rise, summarize_curve
 from landscape.analysis.wording import QuantityWords, listed, number, percent, quantity_words, takes_natural_accuracy
@@ -95,6 +95,7 @@ def numbers(curves: Sequence[Curve], quantity: str = "loss") -> dict[str, Any]:
         "differences": [
             {"a": a.label, "b": b.label, **_plain(asdict(found)), "paired": found.paired, "shown": found.shown}
             for a, b in pairs
+            if not differ_in_loss(a, b, quantity)
             for radius in RADII
             if (found := paired_difference(a.surface, b.surface, radius, quantity)) is not None
         ],

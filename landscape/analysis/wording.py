@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from landscape.analysis.loss_words import losses_of
 from landscape.analysis.settings import is_attacked
 from landscape.errors import InputError
 from landscape.names import QUANTITIES
@@ -14,11 +15,7 @@ from landscape.names import QUANTITIES
 if TYPE_CHECKING:
     from landscape.surfaces.surface import Surface
 
-LOSSES = {
-    "cross-entropy": "cross-entropy, nats",
-    "margin": "margin",
-    "ce-normalised": "cross-entropy of normalised logits, nats",
-}
+POINTS = "percentage points"
 
 ABSENT = "-"
 
@@ -33,6 +30,7 @@ class QuantityWords:
         scale: factor from stored to shown numbers; 100 for errors in percent.
         digits: digits after the point in tables.
         lowest, highest: the range of stored numbers; infinite where there is no bound.
+        unit_of_differences: what differences of its numbers are, in short: `percentage points` or `nats`.
     """
 
     title: str
@@ -41,11 +39,7 @@ class QuantityWords:
     digits: int
     lowest: float
     highest: float
-
-    @property
-    def unit_of_differences(self) -> str:
-        """What differences of its numbers are, in short: `percentage points` or `nats`."""
-        return "percentage points" if self.unit == "%" else self.unit.rpartition(", ")[2]
+    unit_of_differences: str
 
 
 def quantity_words(quantity: str, surfaces: Sequence[Surface]) -> QuantityWords:
@@ -63,15 +57,24 @@ def quantity_words(quantity: str, surfaces: Sequence[Surface]) -> QuantityWords:
             raise InputError(
                 f"robust-error needs an attack, but nothing was attacked in {names}; take natural-error instead."
             )
-        return QuantityWords(title=quantity.replace("-", " "), unit="%", scale=100.0, digits=2, lowest=0.0, highest=1.0)
-    losses = {str(surface.spec.get("loss", "cross-entropy")) for surface in surfaces}
-    unit = " or ".join(sorted(LOSSES.get(loss, loss) for loss in losses)) or LOSSES["cross-entropy"]
+        title = quantity.replace("-", " ")
+        return QuantityWords(
+            title=title, unit="%", scale=100.0, digits=2, lowest=0.0, highest=1.0, unit_of_differences=POINTS
+        )
+    losses = losses_of(surfaces)
     if quantity == "natural-loss" or attacked == {False}:
         title = "natural loss"
     else:
         title = "loss" if False in attacked else "adversarial loss"
-    lowest = 0.0 if all("cross-entropy" in LOSSES.get(loss, loss) for loss in losses) else -math.inf
-    return QuantityWords(title=title, unit=unit, scale=1.0, digits=4, lowest=lowest, highest=math.inf)
+    return QuantityWords(
+        title=title,
+        unit=" or ".join(words.title for words in losses),
+        scale=1.0,
+        digits=4,
+        lowest=min((words.lowest for words in losses), default=0.0),
+        highest=math.inf,
+        unit_of_differences=" or ".join(dict.fromkeys(words.unit for words in losses)),
+    )
 
 
 def takes_natural_accuracy(quantity: str, surface: Surface) -> bool:

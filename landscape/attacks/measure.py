@@ -14,7 +14,7 @@ from landscape.protocols import Measurement
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from landscape.protocols import Attack, Forward
+    from landscape.protocols import Attack, ExampleLoss, Forward
 
 
 @torch.no_grad()
@@ -26,11 +26,13 @@ def measure(
     *,
     starts: Tensor | None = None,
     batch_size: int | None = None,
+    loss: ExampleLoss | None = None,
 ) -> Measurement:
     """Losses and correctness of every example, on itself and under the attack made anew on this very function.
 
     With R restarts the adversarial loss is the largest of R and an example counts as correct only if it is correct
-    after every restart. The loss is the cross-entropy in nats. The device is asked for results once, at the end.
+    after every restart. Which loss is measured changes neither the attack nor who is correct. The device is asked for
+    results once, at the end.
 
     Args:
         forward: inputs (B, C, H, W) in [0, 1] -> logits (B, K).
@@ -39,6 +41,8 @@ def measure(
         attack: makes the adversarial examples.
         starts: (R, n, C, H, W) starting perturbations on the same device, from `attack.starts`; None without.
         batch_size: examples in one batch; all by default.
+        loss: of the logits of the examples and of their adversarial ones; the cross-entropy of the latter, in nats, by
+            default. The clean loss takes the clean logits for both.
 
     Raises:
         InputError: no examples, or shapes that do not fit.
@@ -52,7 +56,9 @@ def measure(
     for first in range(0, len(inputs), size):
         rows = slice(first, first + size)
         batch_starts = None if starts is None else starts[:, rows]
-        batches.append(_measure_batch(forward, inputs[rows], labels[rows], attack, batch_starts))
+        batches.append(
+            _measure_batch(forward, inputs[rows], labels[rows], attack, batch_starts, loss or _cross_entropy)
+        )
     columns = [torch.cat(column).cpu().numpy() for column in zip(*batches, strict=True)]
     return Measurement(
         adversarial_loss=columns[0].astype(np.float32),
@@ -63,21 +69,23 @@ def measure(
 
 
 def _measure_batch(
-    forward: Forward, inputs: Tensor, labels: Tensor, attack: Attack, starts: Tensor | None
+    forward: Forward, inputs: Tensor, labels: Tensor, attack: Attack, starts: Tensor | None, loss: ExampleLoss
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    clean_loss, clean_correct = _outcome(forward, inputs, labels)
+    clean = forward(inputs)
+    clean_loss, clean_correct = loss(clean, clean, labels).float(), _correct(clean, labels)
     adversarial_loss = torch.full_like(clean_loss, -torch.inf)
     adversarial_correct = torch.ones_like(clean_correct)
     for adversarial in attack.restarts(forward, inputs, labels, starts):
-        loss, correct = _outcome(forward, adversarial, labels)
-        adversarial_loss = torch.maximum(adversarial_loss, loss)
-        adversarial_correct &= correct
+        logits = forward(adversarial)
+        adversarial_loss = torch.maximum(adversarial_loss, loss(clean, logits, labels).float())
+        adversarial_correct &= _correct(logits, labels)
     return adversarial_loss, clean_loss, adversarial_correct, clean_correct
 
 
-def _outcome(forward: Forward, inputs: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
-    logits = forward(inputs)
-    loss = cross_entropy(logits, labels).float()
+def _correct(logits: Tensor, labels: Tensor) -> Tensor:
     # A model whose logits are not numbers is right about nothing.
-    correct = (logits.argmax(dim=1) == labels) & torch.isfinite(loss)
-    return loss, correct
+    return (logits.argmax(dim=1) == labels) & torch.isfinite(cross_entropy(logits, labels))
+
+
+def _cross_entropy(clean: Tensor, logits: Tensor, labels: Tensor) -> Tensor:
+    return cross_entropy(logits, labels)

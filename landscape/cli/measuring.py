@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from landscape.datasets.examples import Examples
     from landscape.datasets.registry import DatasetInfo
     from landscape.protocols import DirectionRecipe
+    from landscape.surfaces.batchnorm import BatchNormPolicy
     from landscape.surfaces.grid import Grid
     from landscape.surfaces.plan import Shard, SurfacePlan
     from landscape.surfaces.surface import Surface
@@ -33,6 +34,14 @@ measuring_options = options.combined(
         "--split", type=click.Choice((*names.SPLITS, "both")), default="train", show_default=True, help="Examples of."
     ),
     options.attack_options,
+    click.option(
+        "--loss",
+        type=click.Choice(names.LOSSES),
+        default="ce",
+        show_default=True,
+        help="What is measured: cross-entropy, margin, cross-entropy of logits divided by their mean norm at the "
+        "centre, or the objective of the training. The attack ascends the cross-entropy.",
+    ),
     click.option(
         "--direction-norm",
         type=click.Choice(names.DIRECTION_NORMS),
@@ -47,9 +56,25 @@ measuring_options = options.combined(
         show_default=True,
         help="Biases and BatchNorm parameters: keep, move along themselves (as Li et al.'s tool), or by random signs.",
     ),
-    click.option("--layers", metavar="REGEX", help="Move only parameters whose name matches."),
     click.option(
-        "--batchnorm", type=click.Choice(names.BATCHNORM_POLICIES), default="frozen", help="Running statistics."
+        "--layers", metavar="REGEX", help="Move only parameters whose name matches; a table says their shares."
+    ),
+    click.option(
+        "--batchnorm",
+        type=click.Choice(names.BATCHNORM_POLICIES),
+        default="frozen",
+        show_default=True,
+        help="Statistics of BatchNorm: the checkpoint's, re-estimated at every point, or those of each batch.",
+    ),
+    click.option(
+        "--batchnorm-source",
+        type=click.Choice(names.BATCHNORM_SOURCES),
+        help="Examples of re-estimated statistics.  [default: clean]",
+    ),
+    click.option(
+        "--batchnorm-batch-size",
+        type=click.IntRange(min=2),
+        help="Examples whose statistics are taken together, for reestimate and batch.  [default: 128]",
     ),
     options.foreign_options,
     options.device_options,
@@ -85,11 +110,14 @@ class Measuring:
     step_size: float | None
     attack: str
     restarts: int
+    loss: str
     objective: str
     direction_norm: str
     one_dim: str
     layers: str | None
     batchnorm: str
+    batchnorm_source: str | None
+    batchnorm_batch_size: int | None
     model: str | None
     num_classes: int | None
     normalization: str | None
@@ -105,8 +133,20 @@ class Measuring:
 
     @classmethod
     def from_options(cls, given: Mapping[str, Any]) -> Self:
-        """Its own among all options of a call."""
+        """Its own among all options of a call.
+
+        Raises:
+            UsageError: several epsilons, which only `plot-1d` draws.
+        """
+        if isinstance(given["epsilon"], tuple):
+            raise click.UsageError("this command takes one --epsilon; landscape plot-1d draws several in one picture.")
         return cls(**{field.name: given[field.name] for field in fields(cls)})
+
+    @classmethod
+    def for_each_epsilon(cls, given: Mapping[str, Any]) -> list[Self]:
+        """The options of a call for each of its epsilons; as `from_options` where there are not several."""
+        sizes = given["epsilon"] if isinstance(given["epsilon"], tuple) else (given["epsilon"],)
+        return [cls.from_options({**given, "epsilon": size}) for size in sizes]
 
     @property
     def splits(self) -> tuple[str, ...]:
@@ -132,6 +172,14 @@ class Measuring:
         from landscape.surfaces.directions import RandomDirections
 
         return RandomDirections(seed=self.seed, norm=self.direction_norm, one_dim=self.one_dim, layers=self.layers)
+
+    def batchnorm_policy(self) -> BatchNormPolicy:
+        """The policy that the options describe."""
+        from landscape.surfaces.batchnorm import find_policy
+
+        return find_policy(
+            self.batchnorm, source=self.batchnorm_source, largest_batch=self.batchnorm_batch_size, seed=self.seed
+        )
 
     def load(self, source: Source) -> tuple[Checkpoint, DatasetInfo]:
         """The checkpoint of a source with the facts of its data set; errors as `load_source`."""
@@ -168,22 +216,33 @@ def plans_for(
     return plans
 
 
-def compute_plans(plans: Sequence[SurfacePlan], wanted: Measuring, *, quiet: bool) -> list[Surface]:
-    """The surfaces of plans, from the cache or computed; every model is tried on its examples before the first one."""
+def compute_plans(
+    plans: Sequence[SurfacePlan], wanted: Measuring, *, quiet: bool, titles: Sequence[str] | None = None
+) -> list[Surface]:
+    """The surfaces of plans, from the cache or computed; every model is tried on its examples before the first one.
+
+    With `--layers`, the share of every parameter is printed first, unless JSON is asked for. `titles` are for progress
+    bars; the labels of the plans by default.
+    """
     from landscape import files
+    from landscape.cli.layers import layers_as_text
     from landscape.surfaces.compute import is_stored
 
     files.require_writable(wanted.cache)
     for plan in plans:
         if not is_stored(plan, wanted.cache):
             plan.ready()  # refuses a model that does not fit before another one is computed
-    return [_computed(plan, wanted, quiet) for plan in plans]
+    if wanted.layers is not None and not wanted.as_json:
+        click.echo(f"{layers_as_text(plans)}\n")
+    shown = titles or [plan.label for plan in plans]
+    return [_computed(plan, title, wanted, quiet) for plan, title in zip(plans, shown, strict=True)]
 
 
 def say_cost(plans: Sequence[tuple[Source, SurfacePlan]], wanted: Measuring) -> None:
     """Print what plans would cost, from one measured point of each."""
     import json
 
+    from landscape.cli.layers import layers_as_text
     from landscape.cli.progress import duration
     from landscape.surfaces.compute import estimate_cost
 
@@ -191,8 +250,11 @@ def say_cost(plans: Sequence[tuple[Source, SurfacePlan]], wanted: Measuring) -> 
     total = sum(cost.seconds for _, _, cost in costs)
     if wanted.as_json:
         rows = [{"label": source.title, "split": plan.examples.split, **asdict(cost)} for source, plan, cost in costs]
-        click.echo(json.dumps({"seconds": total, "surfaces": rows}, indent=2))
+        layers = layer_numbers([plan for _, plan in plans], wanted)
+        click.echo(json.dumps({"seconds": total, "surfaces": rows, **layers}, indent=2))
         return
+    if wanted.layers is not None:
+        click.echo(f"{layers_as_text([plan for _, plan in plans])}\n")
     for source, plan, cost in costs:
         what = f"{source.title} ({plan.examples.split}): {cost.num_points} of {cost.num_total} points to compute"
         if cost.num_points:
@@ -201,6 +263,13 @@ def say_cost(plans: Sequence[tuple[Source, SurfacePlan]], wanted: Measuring) -> 
             what += f", each {each}, {measured}: about {duration(cost.seconds)}"
         click.echo(what)
     click.echo(f"In all about {duration(total)}; points are directions x nodes, and the centre. Nothing was written.")
+
+
+def layer_numbers(plans: Sequence[SurfacePlan], wanted: Measuring) -> dict[str, Any]:
+    """What `--layers` adds to the JSON of a command; nothing without it."""
+    from landscape.cli.layers import layers_as_json
+
+    return {} if wanted.layers is None or not wanted.as_json else {"layers": layers_as_json(plans)}
 
 
 def say_unfinished(surfaces: Sequence[Surface], wanted: Measuring) -> None:
@@ -251,7 +320,8 @@ def _plans(
             num_directions=num_directions,
             grid=grid,
             objective=wanted.objective,
-            batchnorm=wanted.batchnorm,
+            loss=wanted.loss,
+            batchnorm=wanted.batchnorm_policy(),
             precision=wanted.precision,
             seed=wanted.seed,
             batch_size=wanted.batch_size,
@@ -272,10 +342,9 @@ def _require_separate_splits(plans: Sequence[tuple[Source, SurfacePlan]], wanted
             raise InputError(f"{name} is one set of examples, not a train and a test split; leave out --split both.")
 
 
-def _computed(plan: SurfacePlan, wanted: Measuring, quiet: bool) -> Surface:
+def _computed(plan: SurfacePlan, title: str, wanted: Measuring, quiet: bool) -> Surface:
     from landscape.cli.progress import progress_bar
     from landscape.surfaces.compute import run_plan
 
-    title = f"{plan.label} ({plan.examples.split})"
-    with progress_bar(title, quiet=quiet) as progress:
+    with progress_bar(f"{title} ({plan.examples.split})", quiet=quiet) as progress:
         return run_plan(plan, cache_dir=wanted.cache, shard=wanted.part, progress=progress)

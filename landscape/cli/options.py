@@ -37,6 +37,25 @@ class Number(click.ParamType):
         return number
 
 
+class Numbers(click.ParamType):
+    """One number, or several with commas: `8/255` is a float, `0,2/255,4/255` a tuple in increasing order."""
+
+    name = "number[,..]"
+
+    def __init__(self, *, minimum: float = 0.0, inclusive: bool = False) -> None:
+        self.one = Number(minimum=minimum, inclusive=inclusive)
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> float | tuple[float, ...]:
+        if isinstance(value, float | tuple):
+            return value
+        numbers = [self.one.convert(part.strip(), param, ctx) for part in str(value).split(",")]
+        if len(set(numbers)) < len(numbers):
+            self.fail(f"{value!r} names a number twice.", param, ctx)
+        return numbers[0] if len(numbers) == 1 else tuple(sorted(numbers))
+
+
 class Line(click.ParamType):
     """A line of equally spaced nodes, FROM:TO:NUM, for example `-1:1:21`."""
 
@@ -157,7 +176,11 @@ example_options = combined(
 
 attack_options = combined(
     click.option("--norm", type=click.Choice(names.THREAT_NORMS), help="Norm of the attack.  [default: checkpoint's]"),
-    click.option("--epsilon", type=Number(inclusive=True), help="Size of the attack, 8/255.  [default: checkpoint's]"),
+    click.option(
+        "--epsilon",
+        type=Numbers(inclusive=True),
+        help="Size of the attack, 8/255; plot-1d takes several, 0,4/255,8/255.  [default: checkpoint's]",
+    ),
     click.option("--step-size", type=Number(), help="Step of the attack, 2/255.  [default: checkpoint's]"),
     click.option("--attack", default="pgd-10", show_default=True, help="pgd-K, fgsm, fgsm-rs or none."),
     click.option("--restarts", type=click.IntRange(min=1), default=1, show_default=True, help="Random restarts."),

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -11,6 +12,7 @@ from landscape.cli import options
 from landscape.cli.measuring import (
     Measuring,
     compute_plans,
+    layer_numbers,
     measuring_options,
     objective_option,
     plans_for,
@@ -18,6 +20,10 @@ from landscape.cli.measuring import (
     say_unfinished,
 )
 from landscape.errors import InputError
+
+if TYPE_CHECKING:
+    from landscape.cli.sources import Source
+    from landscape.surfaces.plan import SurfacePlan
 
 
 @click.command("plot-1d")
@@ -39,35 +45,44 @@ def command(settings: dict[str, Any], /, checkpoints: tuple[str, ...], **given: 
     checkpoint such as digits-at. At every point the attack makes its adversarial examples anew on the moved model
     (Algorithm 1 of Wu et al. 2020). Results are kept in the cache: the same call is instant the second time, an
     interrupted one goes on where it stopped.
+
+    Several --epsilon give a surface each, and a picture of the mean loss over alpha and epsilon.
     """
     from landscape import files
     from landscape.analysis.series import find_parting
     from landscape.cli.report import figure_path, report_curves
     from landscape.cli.sources import find_sources
 
-    wanted, quantity, epochs = Measuring.from_options(given), given["quantity"], given["epochs"]
+    each, quantity, epochs = Measuring.for_each_epsilon(given), given["quantity"], given["epochs"]
+    wanted = each[0]
     if quantity == "robust-error" and (wanted.attack == "none" or wanted.objective == "clean"):
         raise InputError("there is no robust error without an attack; ask for --quantity natural-error.")
+    if len(each) > 1:
+        _require_epsilons(wanted, series=epochs is not None)
     sources = find_sources(checkpoints, epochs)
     series = sources[0].run
     named = [series.absolute().name] if series else [source.title for source in sources]
     out = figure_path(wanted.out, named, "-".join(["plot-1d", *_unusual(given)]))
     if series is not None:
         find_parting(series, given["split_at"])  # refuses a wrong --split-at before anything is computed
-    plans = plans_for(sources, wanted, directions=given["directions"], grid=given["alpha"])
+    found = [plans_for(sources, one, directions=given["directions"], grid=given["alpha"]) for one in each]
+    plans = [pair for pairs in zip(*found, strict=True) for pair in pairs]  # model by model
+    titles = [_title(source, plan, several=len(each) > 1) for source, plan in plans]
     if wanted.dry_run:
-        say_cost(plans, wanted)
+        say_cost(
+            [(replace(source, title=title), plan) for title, (source, plan) in zip(titles, plans, strict=True)], wanted
+        )
         return
     if wanted.shard is None:
         files.require_writable(out.absolute().parent)
     quiet = bool(settings.get("quiet")) or wanted.as_json
-    surfaces = compute_plans([plan for _, plan in plans], wanted, quiet=quiet)
+    surfaces = compute_plans([plan for _, plan in plans], wanted, quiet=quiet, titles=titles if len(each) > 1 else None)
     if not all(surface.complete for surface in surfaces):
         say_unfinished(surfaces, wanted)
         return
     report_curves(
         surfaces,
-        [source.title for source, _ in plans],
+        titles,
         paths=[wanted.cache / f"{surface.key}.h5" for surface in surfaces],
         out=out,
         quantity=quantity,
@@ -75,10 +90,34 @@ def command(settings: dict[str, Any], /, checkpoints: tuple[str, ...], **given: 
         epochs=[source.epoch for source, _ in plans] if epochs else None,
         run=series,
         split_at=given["split_at"],
+        models=[_model(source, plan, wanted) for source, plan in plans] if len(each) > 1 else None,
+        extra=layer_numbers([plan for _, plan in plans], wanted),
     )
+
+
+def _require_epsilons(wanted: Measuring, *, series: bool) -> None:
+    """Refuse several epsilons where they draw no plane."""
+    if wanted.attack == "none" or wanted.objective == "clean":
+        raise InputError("without an attack there is no epsilon; leave out --epsilon, or name an --attack.")
+    if series:
+        raise InputError("a series of --epochs takes one --epsilon; draw one epoch at several of them instead.")
+
+
+def _title(source: Source, plan: SurfacePlan, *, several: bool) -> str:
+    """What a curve is called; of several epsilons, with its own."""
+    from landscape.analysis.settings import in_pixels
+
+    epsilon = plan.settings.attack.settings().get("epsilon")
+    return f"{source.title}, ε = {in_pixels(epsilon)}" if several else source.title
+
+
+def _model(source: Source, plan: SurfacePlan, wanted: Measuring) -> str:
+    """What curves of several epsilons have in common."""
+    return f"{source.title} ({plan.examples.split})" if len(wanted.splits) > 1 else source.title
 
 
 def _unusual(given: dict[str, Any]) -> list[str]:
     """What sets the figure apart from the bare call's, for its name."""
-    usual = {"objective": "adversarial", "split": "train", "quantity": "loss"}
-    return [given[name] for name, value in usual.items() if given[name] != value]
+    several = ["epsilons"] if isinstance(given["epsilon"], tuple) else []
+    usual = {"objective": "adversarial", "loss": "ce", "batchnorm": "frozen", "split": "train", "quantity": "loss"}
+    return [given[name] for name, value in usual.items() if given[name] != value] + several

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -26,6 +26,8 @@ def report_curves(
     epochs: Sequence[int | None] | None = None,
     run: Path | None = None,
     split_at: str = "best",
+    models: Sequence[str] | None = None,
+    extra: Mapping[str, Any] | None = None,
 ) -> None:
     """Draw surfaces, save the figure, print their numbers, and say where figure and surfaces lie.
 
@@ -41,6 +43,9 @@ def report_curves(
         epochs: of a series, the epoch of each surface; the tables over alpha are then left to the files.
         run: of a series, the run folder.
         split_at: of a series, `best` or `gap:G`.
+        models: of several epsilons, the model of each surface; the figure is then a plane of weights and epsilons for
+            each model instead of curves.
+        extra: what the JSON object holds beside the numbers.
 
     Raises:
         InputError: a surface is over a plane or has not the quantity, `out` has the suffix of no picture, or the series
@@ -48,6 +53,7 @@ def report_curves(
         TrainingError: the run folder has no history.
         FileError: the figure cannot be written.
     """
+    from landscape.analysis.epsilon_figure import epsilon_figure, epsilon_planes
     from landscape.analysis.figures import curve_figure, save_figure
     from landscape.analysis.samples import require_line
     from landscape.analysis.series import find_parting, series_figure
@@ -64,13 +70,17 @@ def report_curves(
         if parting is not None and run is not None:
             known = [epoch for epoch in epochs or () if epoch is not None]
             figure = series_figure(surfaces, known, parting=parting, quantity=quantity, title=run.absolute().name)
+        elif models is not None:
+            figure = epsilon_figure(epsilon_planes(surfaces, models), quantity=quantity)
         else:
             figure = curve_figure(curves, quantity=quantity)
         saved = save_figure(figure, out)
     finally:
         places = {"figure": None if saved is None else str(saved), "surfaces": [str(path) for path in paths]}
         click.echo(
-            _as_json(curves, quantity, places) if as_json else _as_text(curves, quantity, places, epochs is None)
+            _as_json(curves, quantity, {**places, **(extra or {})})
+            if as_json
+            else _as_text(curves, quantity, places, epochs is None)
         )
 
 

@@ -11,16 +11,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from landscape.attacks.measure import measure
-from landscape.attacks.pgd import NoAttack
-from landscape.devices import arithmetic, describe_machine
+from landscape.devices import describe_machine
 from landscape.errors import Interrupted, SurfaceError
 from landscape.surfaces.engines import InProcess, completed
 from landscape.surfaces.plan import NUM_DIRECTIONS, Shard, SurfacePlan, plan_surface
 from landscape.surfaces.store import Session, SurfaceStore
 from landscape.surfaces.surface import CENTRE, Draft, Grid, Point, Surface
 from landscape.surfaces.sweep import Sweep
-from landscape.weights import ResidentModel
 
 if TYPE_CHECKING:
     from concurrent.futures import Executor
@@ -31,6 +28,8 @@ if TYPE_CHECKING:
     from landscape.checkpoints import Checkpoint
     from landscape.datasets.examples import Examples
     from landscape.protocols import Attack, DirectionRecipe, Measurement
+    from landscape.surfaces.batchnorm import BatchNormPolicy
+    from landscape.surfaces.measured_losses import MeasuredLoss
 
 logger = logging.getLogger(__name__)
 
@@ -53,7 +52,8 @@ def compute_surface(
     num_directions: int | None = None,
     grid: Grid | str = "-1:1:21",
     objective: str = "adversarial",
-    batchnorm: str = "frozen",
+    loss: str | MeasuredLoss = "ce",
+    batchnorm: str | BatchNormPolicy = "frozen",
     precision: str = "fp32",
     compiled: bool = False,
     seed: int = 0,
@@ -73,7 +73,11 @@ def compute_surface(
         num_directions: number of directions; planes when the grid has beta.
         grid: a `Grid` or FROM:TO:NUM, in multiples of the normalized direction.
         objective: `adversarial` (on the fly), `fixed` (examples made once, at the centre) or `clean`.
-        batchnorm: `frozen`: BatchNorm keeps the running statistics of the centre.
+        loss: what is measured: `ce`, `margin`, `ce-normalised` (logits divided by their mean norm at the centre),
+            `training` (the objective that a checkpoint was trained with), or a `MeasuredLoss`. The attack ascends the
+            cross-entropy whichever it is.
+        batchnorm: `frozen` (the checkpoint's running statistics everywhere), `reestimate` (at every point, from clean
+            examples in batches of 128), `batch` (each batch's own), or a `ReestimatedStatistics` or `BatchStatistics`.
         precision: `fp32` (TF32 off), `tf32` or `bf16`.
         compiled: whether torch.compile compiles the model (half a minute, once); changes nothing but rounding.
         seed: seed of directions and random starts.
@@ -100,6 +104,7 @@ def compute_surface(
         num_directions=num_directions,
         grid=grid,
         objective=objective,
+        loss=loss,
         batchnorm=batchnorm,
         precision=precision,
         compiled=compiled,
@@ -188,8 +193,9 @@ def estimate_cost(plan: SurfacePlan, *, cache_dir: Path | str | None = None, sha
         sweep(missing[-1])
         seconds = time.perf_counter() - before
     settings = plan.settings.attack.settings()
-    steps = int(settings.get("num_steps", 0)) * int(settings.get("num_restarts", 1))
-    passes = 2 * steps * (plan.settings.objective == "adversarial") + 1 + int(settings.get("num_restarts", 1))
+    steps, restarts = int(settings.get("num_steps", 0)), int(settings.get("num_restarts", 1))
+    steps *= plan.settings.objective == "adversarial"
+    passes = 2 * steps * restarts + 1 + restarts + plan.settings.batchnorm.num_passes(steps)
     return Cost(
         num_points=len(missing),
         num_total=len(points),
@@ -249,6 +255,7 @@ def _provenance(plan: SurfacePlan) -> dict[str, Any]:
         "label": plan.label,
         "batch_size": plan.batch_size,
         "compiled": plan.settings.compiled,
+        **plan.settings.loss.provenance(),
         "started": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
     }
 
@@ -276,11 +283,13 @@ def _verify_own_code(plan: SurfacePlan, known: Iterable[tuple[str, Measurement]]
 
 
 def _few_clean_losses(plan: SurfacePlan) -> npt.NDArray[np.float32]:
-    few = plan.examples.take(range(min(NUM_VERIFIED, len(plan.examples))))
-    with arithmetic(plan.settings.precision, plan.device):
-        forward = ResidentModel(plan.model, device=plan.device)
-        now = measure(forward, few.inputs.to(plan.device), few.labels.to(plan.device), NoAttack())
-    return now.clean_loss
+    """Losses of the first examples; only where BatchNorm looks at batches are the others needed for them."""
+    few = range(min(NUM_VERIFIED, len(plan.examples)))
+    alone = plan.settings.batchnorm.order(len(plan.examples)) is None
+    examples = plan.examples.take(few) if alone else plan.examples
+    plain = replace(plan.settings, objective="adversarial", compiled=False)  # nothing is made beforehand
+    settings = replace(plain, loss=plan.ready_loss())
+    return Sweep(plan.model, examples, settings, plan.device).clean().clean_loss[: len(few)]
 
 
 def _announce(progress: Progress | None, done: int, total: int) -> None:

@@ -16,13 +16,14 @@ from landscape.datasets.examples import Examples
 from landscape.devices import default_batch_size, find_device
 from landscape.errors import InputError
 from landscape.files import digest_json
-from landscape.names import BATCHNORM_POLICIES
 from landscape.numerics import NUMERICS
 from landscape.protocols import Attack, DirectionRecipe
+from landscape.surfaces.batchnorm import BatchNormPolicy, find_policy
 from landscape.surfaces.directions import RandomDirections
+from landscape.surfaces.measured_losses import MeasuredLoss, find_loss
 from landscape.surfaces.store import key_of
 from landscape.surfaces.surface import CENTRE, Grid, Point
-from landscape.surfaces.sweep import SweepSettings
+from landscape.surfaces.sweep import Sweep, SweepSettings
 from landscape.weights import bind, digest_weights, parameters_of
 
 if TYPE_CHECKING:
@@ -66,7 +67,6 @@ class SurfacePlan:
         examples: what is measured.
         settings: how it is measured.
         num_directions: D; planes when the grid has beta.
-        batchnorm: policy for BatchNorm's running statistics; `frozen` keeps the checkpoint's.
         label: what figures call the model; not part of the key.
         device: where it runs.
     """
@@ -76,7 +76,6 @@ class SurfacePlan:
     examples: Examples
     settings: SweepSettings
     num_directions: int
-    batchnorm: str
     label: str
     device: torch.device
 
@@ -101,9 +100,9 @@ class SurfacePlan:
             },
             "attack": {**self.settings.attack.settings(), "seed": self.settings.seed},
             "objective": self.settings.objective,
-            "loss": "cross-entropy",
+            "loss": self.settings.loss.settings(),
             "directions": self.settings.directions.settings(),
-            "batchnorm": self.batchnorm,
+            "batchnorm": self.settings.batchnorm.settings(),
             "precision": self.settings.precision,
             "grid": self.settings.grid.to_spec(),
             "num_directions": self.num_directions,
@@ -122,14 +121,25 @@ class SurfacePlan:
         return key_of(self.spec)
 
     def ready(self) -> SurfacePlan:
-        """The plan with its batch size chosen and its model tried on one example; what a cached surface does not need.
+        """The plan with its batch size chosen, its model tried on one example, and its loss ready to be measured.
+
+        A cached surface needs none of it.
 
         Raises:
-            InputError: the model does not fit the examples.
+            InputError: the model does not fit the examples, or its logits cannot be normalised.
         """
         _check_fit(self.model, self.examples)
-        size = self.settings.batch_size or default_batch_size(self.model, self.examples.inputs[:1], self.device)
-        return replace(self, settings=replace(self.settings, batch_size=size))
+        asked = self.settings.batchnorm.batch_size(len(self.examples)) or self.settings.batch_size
+        size = asked or default_batch_size(self.model, self.examples.inputs[:1], self.device)
+        return replace(self, settings=replace(self.settings, batch_size=size, loss=self.ready_loss()))
+
+    def ready_loss(self) -> MeasuredLoss:
+        """The loss with what has to be measured for it at the centre.
+
+        Raises:
+            InputError: the logits there cannot be normalised.
+        """
+        return self.settings.loss.at_centre(self._mean_logit_norm)
 
     def points(self, shard: Shard | None = None) -> list[Point]:
         """The centre and all nodes, line by line; of a shard, every N-th, the centre always."""
@@ -137,6 +147,10 @@ class SurfacePlan:
         if shard is not None:
             nodes = nodes[shard.number - 1 :: shard.count]
         return [CENTRE, *nodes]
+
+    def _mean_logit_norm(self) -> float:
+        plain = replace(self.settings, objective="adversarial", compiled=False)  # nothing is made beforehand
+        return Sweep(self.model, self.examples, plain, self.device).mean_logit_norm()
 
 
 def plan_surface(
@@ -148,7 +162,8 @@ def plan_surface(
     num_directions: int | None = None,
     grid: Grid | str = "-1:1:21",
     objective: str = "adversarial",
-    batchnorm: str = "frozen",
+    loss: str | MeasuredLoss = "ce",
+    batchnorm: str | BatchNormPolicy = "frozen",
     precision: str = "fp32",
     compiled: bool = False,
     seed: int = 0,
@@ -165,8 +180,7 @@ def plan_surface(
     if num_directions is None:
         num_directions = NUM_DIRECTIONS if isinstance(directions, DirectionRecipe) else directions
     count = _whole("the number of directions", num_directions)
-    if batchnorm not in BATCHNORM_POLICIES:
-        raise InputError(f"a BatchNorm policy is one of {', '.join(BATCHNORM_POLICIES)}, got {batchnorm!r}.")
+    policy = find_policy(batchnorm, seed=seed)
     if batch_size is not None:
         batch_size = _whole("the batch size", batch_size)
     if attack is not None and not isinstance(attack, Attack):
@@ -175,8 +189,15 @@ def plan_surface(
     recipe.moving(parameters_of(network))
     chosen = examples.to(torch.device("cpu")) if isinstance(examples, Examples) else _own_examples(examples)
     place = find_device(device)
+    chosen_attack = NoAttack() if attack is None or objective == "clean" else attack
+    policy.require(network, len(chosen), attacked=not isinstance(chosen_attack, NoAttack))
+    if batch_size is not None and policy.batch_size(len(chosen)) not in (None, batch_size):
+        raise InputError(
+            f"the policy batch measures in the batches whose statistics it takes, got the batch size {batch_size}; "
+            "leave it out, or give --batchnorm-batch-size."
+        )
     settings = SweepSettings(
-        attack=NoAttack() if attack is None or objective == "clean" else attack,
+        attack=chosen_attack,
         objective=objective,
         directions=recipe,
         grid=_checked_grid(grid),
@@ -184,6 +205,8 @@ def plan_surface(
         batch_size=batch_size,
         precision=precision,
         compiled=compiled,
+        loss=find_loss(loss, model.training if isinstance(model, Checkpoint) else None),
+        batchnorm=policy,
     )
     return SurfacePlan(
         model=network,
@@ -191,7 +214,6 @@ def plan_surface(
         examples=chosen,
         settings=settings,
         num_directions=count,
-        batchnorm=batchnorm,
         label=label or name,
         device=place,
     )

@@ -7,9 +7,10 @@ by the attack on f_{w + a d} at every a. In a plane, g(a, b) moves to w + a d + 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import torch
 
 from landscape.attacks.measure import measure
@@ -17,6 +18,9 @@ from landscape.attacks.pgd import NoAttack
 from landscape.devices import arithmetic
 from landscape.errors import InputError
 from landscape.names import OBJECTIVES, PRECISIONS
+from landscape.protocols import Measurement
+from landscape.surfaces.batchnorm import BatchNormPolicy, FrozenStatistics
+from landscape.surfaces.measured_losses import CrossEntropy, MeasuredLoss
 from landscape.surfaces.surface import CENTRE, Grid, Point
 from landscape.weights import ResidentModel, Weights, parameters_of
 
@@ -24,7 +28,11 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
     from landscape.datasets.examples import Examples
-    from landscape.protocols import Attack, DirectionRecipe, Forward, Measurement
+    from landscape.protocols import Attack, DirectionRecipe, Forward
+
+
+NORM_BATCH = 128
+"""Examples in one batch where the norm of logits is measured, so that it does not depend on the sweep's batches."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,6 +49,8 @@ class SweepSettings:
         batch_size: examples in one batch; None leaves the choice to `SurfacePlan.ready`.
         precision: `fp32`, `tf32` or `bf16`.
         compiled: whether torch.compile compiles the model once for all points; pays for large models.
+        loss: what is measured; the attack ascends the cross-entropy whichever it is.
+        batchnorm: which statistics BatchNorm normalizes by.
 
     Raises:
         InputError: an unknown objective or precision.
@@ -54,6 +64,8 @@ class SweepSettings:
     batch_size: int | None
     precision: str
     compiled: bool = False
+    loss: MeasuredLoss = field(default_factory=CrossEntropy)
+    batchnorm: BatchNormPolicy = field(default_factory=FrozenStatistics)
 
     def __post_init__(self) -> None:
         if self.objective not in OBJECTIVES:
@@ -73,22 +85,70 @@ class Sweep:
         self._device = device
         self._center = {name: weight.to(device) for name, weight in parameters_of(model).items()}
         self._resident = ResidentModel(model, device=device)
+        self._batchnorm = settings.batchnorm
+        self._batchnorm.prepare(self._resident)
         if settings.compiled:
             self._resident.compile()
-        self._inputs = examples.inputs.to(device)
-        self._labels = examples.labels.to(device)
-        self._attack, self._starts = self._objective(examples)
+        order = self._batchnorm.order(len(examples))
+        # Of each example, its place among the batches.
+        self._places = None if order is None else np.argsort(order)
+        ordered = examples if order is None else examples.take(order)
+        self._inputs = ordered.inputs.to(device)
+        self._labels = ordered.labels.to(device)
+        self._estimated: Tensor | None = None
+        self._attack, self._starts = self._objective(ordered)
         self._drawn: tuple[int, tuple[Weights, ...]] | None = None
 
     def __call__(self, point: Point) -> Measurement:
         """The measurement at a point (direction, *grid index), or at the centre."""
-        self._resident.move(self._center, *self._moves(point))
+        self.move_to(point)
         with arithmetic(self._settings.precision, self._device):
-            return self._measure(self._attack, self._starts)
+            self._settle()
+            return self._in_given_order(self._measure(self._attack, self._starts))
+
+    def move_to(self, point: Point) -> None:
+        """Displace the weights."""
+        self._resident.move(self._center, *self._moves(point))
+
+    def clean(self) -> Measurement:
+        """The measurement of the clean examples alone, at the centre."""
+        self.move_to(CENTRE)
+        with arithmetic(self._settings.precision, self._device):
+            self._settle()
+            return self._in_given_order(self._measure(NoAttack(), None))
+
+    @torch.no_grad()
+    def mean_logit_norm(self) -> float:
+        """Mean over the examples of ||z||, their logits at the centre, in single precision and batches of their own."""
+        self.move_to(CENTRE)
+        size = self._batchnorm.batch_size(len(self._inputs)) or NORM_BATCH
+        with arithmetic("fp32", self._device):
+            self._settle()
+            logits = [self._resident(batch) for batch in torch.split(self._inputs, size)]
+        return float(torch.cat(logits).double().norm(dim=1).mean())
+
+    def _settle(self) -> None:
+        """Give BatchNorm the statistics of the present weights."""
+        examples = self._estimated
+        if examples is None:
+            examples = self._batchnorm.examples(self._resident, self._inputs, self._labels, self._attack, self._starts)
+        self._batchnorm.settle(self._resident, examples)
 
     def _measure(self, attack: Attack, starts: Tensor | None) -> Measurement:
-        size = self._settings.batch_size
-        return measure(self._resident, self._inputs, self._labels, attack, starts=starts, batch_size=size)
+        return measure(
+            self._resident,
+            self._inputs,
+            self._labels,
+            attack,
+            starts=starts,
+            batch_size=self._batchnorm.batch_size(len(self._inputs)) or self._settings.batch_size,
+            loss=self._settings.loss,
+        )
+
+    def _in_given_order(self, measured: Measurement) -> Measurement:
+        if self._places is None:
+            return measured
+        return Measurement(**{name: array[self._places] for name, array in measured.arrays().items()})
 
     def _moves(self, point: Point) -> list[tuple[float, Weights]]:
         if point == CENTRE:
@@ -120,6 +180,9 @@ class Sweep:
             return attack, starts
         recorder = _Recorder(attack)
         with arithmetic(self._settings.precision, self._device):
+            # As the examples that are measured, those of the statistics are made once.
+            self._estimated = self._batchnorm.examples(self._resident, self._inputs, self._labels, attack, starts)
+            self._settle()
             self._measure(recorder, starts)
         return _Replay(), recorder.recorded()
 

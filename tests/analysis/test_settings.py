@@ -80,6 +80,7 @@ def test_every_setting_is_described() -> None:
     surface = make_surface(num_directions=3, num_examples=5, directions={"seed": 4, "layers": "^conv"})
     assert describe_settings(surface) == {
         "Attack": "PGD-10, L∞, ε = 0.15, step 0.0375, 1 random start; attacked anew at every α",
+        "Loss": "cross-entropy",
         "Examples": "5 of digits train",
         "Directions": "3 random Gaussian, filter-normalized, one-dimensional parameters not moved",
         "BatchNorm": "frozen",

@@ -20,7 +20,7 @@ from landscape.surfaces.store import load_surface
 SMALL = ("--directions", "2", "--alpha", "-1:1:3", "--examples", "20", "--attack", "pgd-2", "--device", "cpu")
 
 
-def write_checkpoint(path: Path, *, seed: int = 0, threat: bool = True, **arguments: Any) -> Path:
+def write_checkpoint(path: Path, *, seed: int = 0, threat: bool = True, method: str = "at", **arguments: Any) -> Path:
     with torch.random.fork_rng():
         torch.manual_seed(seed)
         network = build_model("small_cnn", **arguments)
@@ -33,7 +33,7 @@ def write_checkpoint(path: Path, *, seed: int = 0, threat: bool = True, **argume
         dataset="digits",
         threat=ThreatModel(norm="linf", epsilon=0.15) if threat else None,
         step_size=0.0375 if threat else None,
-        training={"method": "at", "epoch": 1},
+        training={"method": method, "epoch": 1},
     )
 
 
@@ -137,6 +137,82 @@ def test_a_run_folder_is_its_last_checkpoint_or_a_series(here: Path, call: Call)
     assert (here / "series.png").stat().st_size > 10_000
 
 
+@pytest.mark.parametrize(
+    ("loss", "words"),
+    [("margin", "margin, logits"), ("ce-normalised", "cross-entropy of normalised logits, nats")],
+    ids=["margin", "normalised"],
+)
+def test_another_loss_is_another_surface_and_is_named(loss: str, words: str, here: Path, call: Call) -> None:
+    assert call("plot-1d", "a.pt", *SMALL)[0] == 0
+    code, out, _ = call("plot-1d", "a.pt", *SMALL, "--loss", loss)
+    assert code == 0 and f"mean adversarial loss ({words})" in out
+    assert "the attack ascends the cross-entropy." in out
+    assert (here / f"a-plot-1d-{loss}.png").stat().st_size > 10_000
+    assert len(surfaces_in(here)) == 2
+
+
+def test_the_training_loss_of_at_is_the_cross_entropy_already_measured(here: Path, call: Call) -> None:
+    assert call("plot-1d", "a.pt", *SMALL)[0] == 0
+    assert "0 of 7 points to compute" in call("plot-1d", "a.pt", *SMALL, "--loss", "training", "--dry-run")[1]
+
+
+def test_layers_are_listed_with_their_shares(here: Path, call: Call) -> None:
+    names = [name for name, _ in build_model("small_cnn").named_parameters()]
+    pattern = names[0]
+    layers = ("--layers", f"^{pattern}$")
+    code, out, _ = call("plot-1d", "a.pt", *SMALL, *layers)
+    assert code == 0 and "share: ||d_l||^2 / ||d||^2" in out
+    cells = [line.split() for line in out.splitlines() if line]
+    rows = {name: row for name, *row in cells if name in names}
+    assert list(rows) == names
+    assert rows[pattern][2:] == ["yes", "100.00", "%"]
+    assert all(row[2:] == ["no", "-"] for name, row in rows.items() if name != pattern)
+    assert "share a" in call("plot-1d", "a.pt", *SMALL, *layers, "--dry-run")[1]
+    for more in ((), ("--dry-run",)):
+        (model,) = json.loads(call("plot-1d", "a.pt", *SMALL, *layers, *more, "--json")[1])["layers"]
+        assert model["label"] == "a" and {one["share"] for one in model["parameters"]} == {0.0, 1.0}
+    assert "layers" not in json.loads(call("plot-1d", "a.pt", *SMALL, "--json")[1])
+
+
+def test_batchnorm_policies_are_surfaces_of_their_own(here: Path, call: Call) -> None:
+    names = []
+    for arguments in (
+        (),
+        ("--batchnorm", "reestimate"),
+        ("--batchnorm", "reestimate", "--batchnorm-source", "adversarial", "--batchnorm-batch-size", "8"),
+        ("--batchnorm", "batch"),
+    ):
+        code, out, _ = call("plot-1d", "a.pt", *SMALL, *arguments)
+        assert code == 0
+        names.append(next(line for line in out.splitlines() if "BatchNorm: " in line).split("BatchNorm: ")[1])
+    assert len(surfaces_in(here)) == 4
+    assert [name.split(". ")[0] for name in names] == [
+        "frozen",
+        "statistics re-estimated at every point from clean examples, batches of at most 128 in random order (seed 0)",
+        "statistics re-estimated at every point from adversarial examples made there, batches of at most 8 in random "
+        "order (seed 0)",
+        "statistics of each batch itself, batches of at most 128 in random order (seed 0)",
+    ]
+    assert (here / "a-plot-1d-reestimate.png").exists()
+
+
+def test_several_epsilons_are_the_surfaces_of_single_runs_in_one_picture(here: Path, call: Call) -> None:
+    for epsilon in ("0.15", "2/255"):
+        assert call("plot-1d", "a.pt", *SMALL, "--epsilon", epsilon)[0] == 0
+    before = surfaces_in(here)
+    several = ("plot-1d", "a.pt", "b.pt", *SMALL, "--epsilon", "0.15,0,2/255")
+    dry = call(*several, "--dry-run")[1]
+    assert "a, ε = 2/255 (train): 0 of 7 points" in dry and "b, ε = 0 (train): 7 of 7 points" in dry
+    code, out, _ = call(*several)
+    assert code == 0 and set(before) < set(surfaces_in(here))
+    assert [line.split(":")[0] for line in out.splitlines() if "adversarial loss g(0) =" in line] == [
+        f"{model}, ε = {epsilon}" for model in "ab" for epsilon in ("0", "2/255", "0.15")
+    ]
+    assert (here / "a-and-b-plot-1d-epsilons.png").stat().st_size > 10_000
+    assert out.count("between b, ε = ") + out.count("between a, ε = ") == 3
+    assert len(json.loads(call(*several, "--json")[1])["curves"]) == 6
+
+
 def test_a_foreign_file_asks_for_what_it_does_not_say(here: Path, call: Call) -> None:
     torch.save(build_model("small_cnn").state_dict(), here / "foreign.pt")
     code, _, err = call("plot-1d", "foreign.pt", *SMALL)
@@ -217,6 +293,22 @@ def test_fewer_examples_than_usual_are_all_taken_but_asking_for_too_many_is_refu
         pytest.param(
             ["a.pt", "--objective", "clean", "--quantity", "robust-error"], 1, "no robust error without", id="no attack"
         ),
+        pytest.param(["a.pt", "--loss", "hinge"], 2, "'hinge' is not one of 'ce', 'margin'", id="unknown loss"),
+        pytest.param(["odd.pt", "--loss", "training"], 1, "the loss training needs a checkpoint", id="no objective"),
+        pytest.param(["a.pt", "--epsilon", "0.1,0.1"], 2, "names a number twice", id="an epsilon twice"),
+        pytest.param(["a.pt", "--epsilon", "0.1,,0.2"], 2, "'' is not a number", id="an epsilon left out"),
+        pytest.param(
+            ["a.pt", "--epsilon", "0,0.1", "--attack", "none"],
+            1,
+            "without an attack there is no epsilon",
+            id="no epsilon",
+        ),
+        pytest.param(
+            ["a.pt", "--batchnorm-source", "clean"], 1, "only re-estimated statistics have a source", id="no source"
+        ),
+        pytest.param(
+            ["a.pt", "--batchnorm", "batch", "--batch-size", "9"], 1, "got the batch size 9", id="two batches"
+        ),
         pytest.param(["a.pt", "--shard", "3/2"], 2, "needs I from 1 to N", id="shard"),
         pytest.param(["a.pt", "--epochs", "1:3:1"], 1, "a series of --epochs needs one run folder", id="no series"),
         pytest.param([], 2, "Missing argument 'CKPT...'", id="nothing"),
@@ -229,6 +321,7 @@ def test_wrong_calls_say_so_and_write_nothing(
     (here / "text.pt").write_text("these are no weights")
     (here / "empty.pt").write_text("")
     write_checkpoint(here / "wide.pt", image_size=16)
+    write_checkpoint(here / "odd.pt", method="trades")
     before = sorted(path for path in here.rglob("*"))
     given, _, err = call("plot-1d", *arguments)
     said = [line for line in err.strip().splitlines() if not line.startswith(("Usage:", "Try ")) and line]

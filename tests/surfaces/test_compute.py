@@ -513,7 +513,7 @@ def test_the_file_can_be_read_by_itself(examples: Examples, tmp_path: Path) -> N
         ({"grid": "-1e39:1e39:3"}, "the nodes of a grid are at most 1e+30 in size, got 1e+39."),
         ({"attack": "pgd-10"}, "an attack is a landscape.PGD, another Attack or None, got 'pgd-10'."),
         ({"objective": "robust"}, "an objective is one of adversarial, fixed, clean, got 'robust'."),
-        ({"batchnorm": "moving"}, "a BatchNorm policy is one of frozen, got 'moving'."),
+        ({"batchnorm": "moving"}, "a BatchNorm policy is one of frozen, reestimate, batch, got 'moving'."),
         ({"precision": "fp8"}, "a precision is one of fp32, tf32, bf16, got 'fp8'."),
         ({"device": "tpu"}, "a device is auto, cpu, cuda or cuda:N, got 'tpu'."),
         ({"batch_size": 0}, "the batch size is a whole number of at least 1, got 0."),
