@@ -1,4 +1,4 @@
-"""`landscape cache`: list, show, merge and clear stored surfaces."""
+"""`landscape cache`: list, show, merge, export, import and clear stored surfaces."""
 
 from __future__ import annotations
 
@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from landscape.cli.exchange import export_command, import_command
 from landscape.cli.options import cache_options
-from landscape.errors import InputError, LandscapeError
+from landscape.errors import LandscapeError
 
 if TYPE_CHECKING:
     from landscape.surfaces.catalogue import CacheEntry
@@ -22,7 +23,7 @@ KEY_LENGTH = 12
 
 @click.group("cache")
 def command() -> None:
-    """List, show, merge and clear stored surfaces."""
+    """List, show, merge, export, import and clear stored surfaces."""
 
 
 @command.command("list")
@@ -72,19 +73,9 @@ def list_command(cache_dir: str | None) -> None:
 @cache_options
 def show_command(surface: str, cache_dir: str | None) -> None:
     """Show the settings, the state and the origin of one surface."""
-    from landscape.surfaces.catalogue import find_key
-    from landscape.surfaces.store import load_surface
+    from landscape.surfaces.catalogue import find_surface
 
-    path = Path(surface)
-    if path.suffix == ".h5" or path.is_file():
-        shown = load_surface(path)
-    else:
-        store = _store(cache_dir)
-        key = find_key(store, surface)
-        found = store.collect(key)
-        if found is None:
-            raise InputError(f"surface {key[:KEY_LENGTH]} has nothing to show; clear it with `landscape cache clear`.")
-        shown, path = found, store.path(key)
+    shown, path = find_surface(_store(cache_dir).folder, surface)
     click.echo(_aligned([*_about(shown, path), *_settings(shown), *_origins(shown.provenance)]))
 
 
@@ -123,6 +114,10 @@ def clear_command(surface: str | None, everything: bool, yes: bool, cache_dir: s
     if not yes:
         click.confirm(f"Delete {what} in {store.folder}?", abort=True)
     _for_each(keys, lambda key: _clear(store, key))
+
+
+command.add_command(export_command)
+command.add_command(import_command)
 
 
 def _for_each(keys: Iterable[str], act: Callable[[str], None]) -> None:

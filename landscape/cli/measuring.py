@@ -28,8 +28,7 @@ if TYPE_CHECKING:
     from landscape.surfaces.surface import Surface
 
 
-measuring_options = options.combined(
-    options.example_options,
+measured_options = options.combined(
     click.option(
         "--split", type=click.Choice((*names.SPLITS, "both")), default="train", show_default=True, help="Examples of."
     ),
@@ -78,6 +77,12 @@ measuring_options = options.combined(
     ),
     options.foreign_options,
     options.device_options,
+)
+"""What is measured, beside which examples."""
+
+measuring_options = options.combined(
+    options.example_options,
+    measured_options,
     options.cache_options,
     click.option("--shard", type=options.Part(), help="Compute only part I/N of the points, for job arrays."),
     click.option("--dry-run", is_flag=True, help="Say what it would cost, from one measured point, and stop."),

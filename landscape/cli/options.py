@@ -167,12 +167,20 @@ foreign_options = combined(
     click.option("--normalization", help="Of a foreign checkpoint: cifar10, none, or MEAN,..,MEAN/STD,..,STD."),
 )
 
-example_options = combined(
-    click.option("--dataset", help="Data set: " + ", ".join(names.DATASETS) + ".  [default: the checkpoint's]"),
-    click.option("--data-dir", type=click.Path(), help="Folder of the data.  [default: $LANDSCAPE_DATA]"),
-    click.option("--examples", type=Count(), help=f"How many examples, or 'all'.  [default: {NUM_EXAMPLES}]"),
-    click.option("--seed", type=click.IntRange(0, 2**64 - 1), default=0, show_default=True, help="Seed of everything."),
-)
+
+def examples_of(usual: int) -> Callable[[Function], Function]:
+    """The options that say which examples; `usual` is how many there are by default."""
+    return combined(
+        click.option("--dataset", help="Data set: " + ", ".join(names.DATASETS) + ".  [default: the checkpoint's]"),
+        click.option("--data-dir", type=click.Path(), help="Folder of the data.  [default: $LANDSCAPE_DATA]"),
+        click.option("--examples", type=Count(), help=f"How many examples, or 'all'.  [default: {usual}]"),
+        click.option(
+            "--seed", type=click.IntRange(0, 2**64 - 1), default=0, show_default=True, help="Seed of everything."
+        ),
+    )
+
+
+example_options = examples_of(NUM_EXAMPLES)
 
 attack_options = combined(
     click.option("--norm", type=click.Choice(names.THREAT_NORMS), help="Norm of the attack.  [default: checkpoint's]"),

@@ -21,9 +21,12 @@ def command(files: tuple[Path, ...], quantity: str, out: str | None, as_json: bo
 
     Several files are overlaid; two of the same split are compared (paired where directions and examples agree).
     """
+    from landscape.cli.foreign import draw_imported
     from landscape.cli.report import figure_path, report_curves
     from landscape.surfaces.store import load_surface
 
+    if draw_imported(files, out=out, as_json=as_json):
+        return
     surfaces = [load_surface(path) for path in files]
     target = figure_path(out, [surface.label for surface in surfaces], "plot")
     report_curves(surfaces, paths=files, out=target, quantity=quantity, as_json=as_json)

@@ -13,8 +13,8 @@ from typing import Any
 
 from landscape.errors import InputError, LandscapeError, SurfaceError
 from landscape.surfaces import claims, hdf5, journal
-from landscape.surfaces.store import SurfaceStore, finished
-from landscape.surfaces.surface import layout
+from landscape.surfaces.store import SurfaceStore, finished, load_surface
+from landscape.surfaces.surface import Surface, layout
 
 logger = logging.getLogger(__name__)
 
@@ -78,6 +78,25 @@ def find_key(store: SurfaceStore, start: str) -> str:
         what = f"{len(found)} surfaces" if found else "no surface"
         raise InputError(f"{what} in {store.folder} has a key that begins with {start!r}; see `landscape cache list`.")
     return found[0]
+
+
+def find_surface(folder: Path | str, named: str) -> tuple[Surface, Path]:
+    """The surface in a file, or the one in a folder whose key begins as `named`, journals included, and its file.
+
+    Raises:
+        InputError: no surface, or several, have such a key, or there is nothing of it yet.
+        SurfaceError: it is damaged.
+        FileError: there is no such file.
+    """
+    path = Path(named)
+    if path.suffix == hdf5.SUFFIX or path.is_file():
+        return load_surface(path), path
+    store = SurfaceStore(folder)
+    key = find_key(store, named)
+    found = store.collect(key)
+    if found is None:
+        raise InputError(f"surface {key[:12]} has nothing to show; clear it with `landscape cache clear`.")
+    return found, store.path(key)
 
 
 def _entry(store: SurfaceStore, key: str) -> CacheEntry:

@@ -113,8 +113,52 @@ def read_attributes(path: Path) -> Attributes:
 
 def read_family(path: Path) -> str:
     """The family that a surface file claims to be of, unverified; errors as `read_surface`."""
+    return read_text(path, "family")
+
+
+def read_text(path: Path, name: str) -> str:
+    """A root attribute of any HDF5 file, empty if it has none of this name; errors as `read_surface`."""
     with _opened(path) as file:
-        return _text(file, "family")
+        return _text(file, name)
+
+
+def write_plain(path: Path, arrays: Mapping[str, npt.NDArray[Any]], texts: Mapping[str, str]) -> Path:
+    """Write arrays and root attributes, atomically, that are no surface of this package.
+
+    Raises:
+        FileError: the file cannot be written.
+    """
+    with h5py.File("plain", "w", driver="core", backing_store=False, libver=("v110", "v110")) as file:
+        _write_texts(file, texts)
+        for name, array in arrays.items():
+            file.create_dataset(name, data=array)
+        file.flush()
+        image = file.id.get_file_image()
+    with written_atomically(path) as temporary:
+        temporary.write_bytes(image)
+    return path
+
+
+def read_plain(path: Path) -> dict[str, npt.NDArray[Any]]:
+    """The numeric arrays at the root of any HDF5 file.
+
+    Groups, links to elsewhere and arrays of other things than numbers are left out.
+
+    Raises:
+        SurfaceError: the file is damaged, no HDF5 file, or declares more than it can hold.
+        FileError: there is no such file, or it cannot be read.
+    """
+    with _opened(path) as file:
+        arrays = {}
+        for name in _names(file):
+            if not _is_own_array(file, name):
+                continue
+            shape, dtype = _shape_and_type(file, name)
+            if math.prod(shape) * dtype.itemsize > path.stat().st_size * _DEFLATE_LIMIT:
+                raise _DamageError(f"{name} declares more than the file can hold")
+            if dtype.kind in "fiu":
+                arrays[name] = _array(file, name)
+        return arrays
 
 
 def files_in(folder: Path) -> list[Path]:
@@ -151,10 +195,7 @@ class _StoredArrays(Mapping[str, npt.NDArray[Any]]):
 def _write(file: h5py.File, surface: Surface, family: str) -> None:
     texts = {"format": FORMAT, "key": surface.key, "family": family}
     texts |= {"spec": canonical_json(surface.spec), "provenance": canonical_json(list(surface.provenance))}
-    for name, text in texts.items():
-        # Of fixed length: strings of variable length lie in a heap without checksums, where one flipped bit can make
-        # HDF5 loop for ever.
-        file.attrs.create(name, text.encode(), dtype=h5py.string_dtype("utf-8", len(text.encode())))
+    _write_texts(file, texts)
     for name, scale in _scales(surface).items():
         file.create_dataset(name, data=scale, chunks=scale.shape, fletcher32=True).make_scale(name)
     lines = ["direction", "alpha"] if surface.grid.beta is None else ["direction", "alpha", "beta"]
@@ -167,6 +208,13 @@ def _write(file: h5py.File, surface: Surface, family: str) -> None:
         _add(file, f"centre_{name}", array, ["example"])
     for name in ARRAYS:
         _add_points(file, name, surface, [*lines, "example"])
+
+
+def _write_texts(file: h5py.File, texts: Mapping[str, str]) -> None:
+    for name, text in texts.items():
+        # Of fixed length: strings of variable length lie in a heap without checksums, where one flipped bit can make
+        # HDF5 loop for ever.
+        file.attrs.create(name, text.encode(), dtype=h5py.string_dtype("utf-8", len(text.encode())))
 
 
 def _scales(surface: Surface) -> dict[str, npt.NDArray[Any]]:

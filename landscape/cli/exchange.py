@@ -1,0 +1,53 @@
+"""`landscape cache export` and `import`: surfaces for other programs, and from one of them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from landscape.cli.options import cache_options
+
+
+@click.command("export")
+@click.argument("surface", metavar="KEY|FILE")
+@click.option(
+    "--to", required=True, type=click.Path(path_type=Path), help="File to write: .csv, .npz, .vts (planes) or .vtp."
+)
+@click.option("--by-example", is_flag=True, help="Of .csv: a row for every example, not means over them.")
+@click.option("--direction", type=click.IntRange(min=0), help="Of .vts: which of several planes.")
+@cache_options
+def export_command(surface: str, to: Path, by_example: bool, direction: int | None, cache_dir: str | None) -> None:
+    """Write a surface for spreadsheets, NumPy or ParaView."""
+    from landscape import files
+    from landscape.surfaces.catalogue import find_surface
+    from landscape.surfaces.export import export_surface
+
+    found, _ = find_surface(Path(cache_dir) if cache_dir else files.cache_folder(), surface)
+    export_surface(found, to, by_example=by_example, direction=direction)
+    lacking = "" if found.complete else f" ({found.num_done} of {found.num_points} points are done)"
+    click.echo(f"{found.label}, {found.key[:12]}{lacking}: {to}")
+
+
+@click.command("import")
+@click.argument("file", metavar="FILE.h5", type=click.Path(path_type=Path))
+@click.option("--label", help="What figures call it.  [default: the name of the file]")
+@cache_options
+def import_command(file: Path, label: str | None, cache_dir: str | None) -> None:
+    """Take in a surface file of tomgoldstein/loss-landscape, so that `landscape plot` draws it.
+
+    Such a file holds means only, and neither model nor data nor directions: the figure says so, and no interval and no
+    comparison is made of it.
+    """
+    from landscape import files
+    from landscape.surfaces.foreign import FOLDER, import_foreign, write_foreign
+
+    surface = import_foreign(file, label=label)
+    folder = (Path(cache_dir) if cache_dir else files.cache_folder()) / FOLDER
+    path = write_foreign(folder / f"{file.stem}-{surface.digest[:12]}.h5", surface)
+    for name, status in surface.status.items():
+        missing, bad = int((status == 0).sum()), int((status == 2).sum())
+        click.echo(
+            f"{name}: {status.size - missing - bad} of {status.size} points, {missing} missing, {bad} not finite"
+        )
+    click.echo(f"draw it with: landscape plot {path}")

@@ -1,0 +1,57 @@
+"""The Python in the documents runs, block after block, in a fresh folder; its claims about shapes are checked."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+
+DOCUMENTS = ("README.md", "docs/python.md")
+
+
+def blocks_of(document: str) -> list[tuple[int, str]]:
+    """The Python blocks of a document with the number of their first line."""
+    text = (ROOT / document).read_text()
+    return [
+        (text[: found.start(1)].count("\n") + 1, found[1])
+        for found in re.finditer(r"^```python\n(.*?)^```", text, re.DOTALL | re.MULTILINE)
+    ]
+
+
+def run(document: str) -> dict[str, Any]:
+    names: dict[str, Any] = {}
+    for first, block in blocks_of(document):
+        # Blank lines in front: a traceback names the line of the document.
+        exec(compile("\n" * (first - 1) + block, document, "exec"), names)
+    return names
+
+
+@pytest.mark.parametrize("document", DOCUMENTS)
+def test_the_python_of_a_document_runs(
+    document: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert blocks_of(document)
+    run(document)
+
+
+def test_the_page_about_python_says_what_is_true(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    names = run("docs/python.md")
+    surface = names["surface"]
+    assert surface.grid.alpha == (-1.0, -0.5, 0.0, 0.5, 1.0) and surface.adversarial_loss.shape == (4, 5, 64)
+    assert surface.mean().shape == surface.accuracy().shape == (4, 5) and surface.standard_error().shape == (5,)
+    assert surface.spec["attack"]["num_steps"] == 5
+    assert names["of_class_1"].shape == (4, 5)
+    assert names["difference"].paired and names["difference"].low is not None
+    assert (names["again"].mean() == names["stored"].mean()).all() and names["read"].key == names["stored"].key
+    assert sorted(path.name for path in tmp_path.iterdir()) == [
+        "black.svg", "curves.pdf", "surfaces", "whole.png",
+    ]  # fmt: skip
+    assert "must be numbers in [0, 1]" in capsys.readouterr().out
