@@ -86,7 +86,7 @@ def _plane_figure(surface: ForeignSurface, caption: str) -> Figure:
                     continue
                 values = np.ma.masked_invalid(values_of(surface, f"{split}_{kind}").T)
                 drawn = axes.contourf(surface.grid.alpha, surface.grid.beta, values, levels=scale, cmap="viridis")
-                figure.colorbar(drawn, ax=axes, label=f"{split} {TITLES[kind]}")
+                figure.colorbar(drawn, ax=axes, use_gridspec=False, label=f"{split} {TITLES[kind]}")
                 axes.set_xlabel("x (units of that tool's direction)")
                 axes.set_ylabel("y (likewise)")
                 axes.set_aspect("equal")

@@ -30,10 +30,10 @@ def masking_signs(evidence: Evidence, strength: Strength) -> list[str]:
 
 
 def _weaker_with_effort(evidence: Evidence, strength: Strength) -> list[str]:
-    """Signs that more steps do harm; FGSM is compared with the best PGD, for a short one may not get as far."""
+    """Signs that more steps do harm; a single large one counts only against a PGD that can cross the ball."""
     signs = []
     centre = max(evidence.efforts[0].attacks.values(), key=mean_loss)
-    if exceeds(strength.fgsm, centre):
+    if strength.crosses and exceeds(strength.fgsm, centre):
         signs.append("FGSM is stronger than PGD at the centre")
     for effort in evidence.efforts:
         (asked, measured), *stronger = effort.attacks.items()

@@ -47,7 +47,6 @@ def import_command(file: Path, label: str | None, cache_dir: str | None) -> None
     path = write_foreign(folder / f"{file.stem}-{surface.digest[:12]}.h5", surface)
     for name, status in surface.status.items():
         missing, bad = int((status == 0).sum()), int((status == 2).sum())
-        click.echo(
-            f"{name}: {status.size - missing - bad} of {status.size} points, {missing} missing, {bad} not finite"
-        )
+        done = status.size - missing - bad
+        click.echo(f"{name}: {done} of {status.size} points done, {missing} missing, {bad} not finite")
     click.echo(f"draw it with: landscape plot {path}")

@@ -53,8 +53,9 @@ class PlainModel:
         """Share in [0, 1] of the examples at which the input gradient of the loss is exactly zero."""
         num_zero = 0
         with arithmetic(self._plan.settings.precision, self._plan.device):
-            for inputs, labels in zip(*(part.split(self._plan.batch_size) for part in self._data), strict=True):
-                gradient = input_gradient(self._model, inputs, labels)
+            for first in range(0, len(self._labels), self._plan.batch_size):
+                rows = slice(first, first + self._plan.batch_size)
+                gradient = input_gradient(self._model, self._inputs[rows], self._labels[rows])
                 num_zero += int((gradient == 0).flatten(1).all(dim=1).sum())
         return num_zero / len(self._labels)
 
@@ -62,7 +63,7 @@ class PlainModel:
         """What two calls, smaller batches, flags and buffers say, and whether the caller's own things changed."""
         few = self._inputs[:NUM_COMPARED]
         logits, again = self._logits(few), self._logits(few)
-        alone = torch.cat([self._logits(one) for one in few.split(1)])
+        alone = torch.cat([self._logits(one) for one in torch.split(few, 1)])
         buffers = dict(self._model.named_buffers())
         state, inputs = self._callers
         return Mode(
@@ -72,10 +73,6 @@ class PlainModel:
             repeated_call=_relative(logits, again),
             batch_mates=_relative(logits, alone),
         )
-
-    @property
-    def _data(self) -> tuple[Tensor, Tensor]:
-        return self._inputs, self._labels
 
     @torch.no_grad()
     def _logits(self, inputs: Tensor) -> Tensor:

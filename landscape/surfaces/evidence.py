@@ -51,8 +51,8 @@ class Rescaling:
     """The ends of the curve of a rescaled copy of the model, which computes the same function.
 
     Attributes:
-        how: what was multiplied.
-        places: names of the layers that were.
+        how: what was done to the layers, to follow `3 layers`.
+        places: names of the layers.
         twins: one for each end of the curve; expected is the model itself.
     """
 
@@ -117,12 +117,14 @@ class Strength:
 
     Attributes:
         fgsm: one step of epsilon from the example itself.
+        crosses: whether the steps of the strongest PGD can lead from one end of the ball to the other.
         by_epsilon: epsilon -> the attack at that radius, increasing.
         grey: an L-inf attack of 0.5, in whose ball every image can become the same grey one.
         zero_gradients: share in [0, 1] of the examples whose input gradient is exactly zero.
     """
 
     fgsm: Measurement
+    crosses: bool
     by_epsilon: Mapping[float, Measurement]
     grey: Measurement
     zero_gradients: float

@@ -17,6 +17,7 @@ import copy
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -53,8 +54,8 @@ class Rescaled:
     """A rescaled copy.
 
     Attributes:
-        how: what was multiplied.
-        places: names of the layers that were.
+        how: what was done to the layers, to follow `3 layers`.
+        places: names of the layers.
         model: the copy, in eval mode.
     """
 
@@ -81,10 +82,10 @@ def rescaled_copies(model: nn.Module, inputs: Tensor) -> tuple[list[Rescaled], s
         return [], "no layer has consumers that allow it"
     copies = []
     if before:
-        how = "layers before BatchNorm x c, its mean x c, variance and eps x c^2"
+        how = "before BatchNorm x c, with its statistics"
         copies.append(Rescaled(how=how, places=tuple(before), model=_scaled_before_batchnorm(model, before)))
     if through:
-        how = "scale and shift of layers x c, their consumers / c"
+        how = "x c, with their consumers / c"
         copies.append(Rescaled(how=how, places=tuple(through), model=_scaled_through_relu(model, through)))
     same = [entry for entry in copies if _same_function(model, entry.model, inputs)]
     return same, "" if same else "its rescaled copies give other logits"
@@ -95,10 +96,10 @@ def _scaled_before_batchnorm(model: nn.Module, places: dict[str, str]) -> nn.Mod
     with torch.no_grad():
         for (layer, batchnorm), factor in zip(places.items(), _factors(), strict=False):
             _multiply(scaled.get_submodule(layer), factor)
-            normalizing = scaled.get_submodule(batchnorm)
-            normalizing.running_mean.mul_(factor)  # type: ignore[union-attr, operator]
-            normalizing.running_var.mul_(factor**2)  # type: ignore[union-attr, operator]
-            normalizing.eps = normalizing.eps * factor**2  # type: ignore[operator]
+            statistics: Any = scaled.get_submodule(batchnorm)
+            statistics.running_mean.mul_(factor)
+            statistics.running_var.mul_(factor**2)
+            statistics.eps *= factor**2
     return scaled
 
 
@@ -108,7 +109,7 @@ def _scaled_through_relu(model: nn.Module, places: dict[str, list[str]]) -> nn.M
         for (layer, consumers), factor in zip(places.items(), _factors(), strict=False):
             _multiply(scaled.get_submodule(layer), factor)
             for consumer in consumers:
-                scaled.get_submodule(consumer).weight.div_(factor)  # type: ignore[union-attr, operator]
+                scaled.get_submodule(consumer).get_parameter("weight").div_(factor)
     return scaled
 
 

@@ -107,7 +107,7 @@ def _jobs(plan: SurfacePlan, plain: PlainModel, copies: Iterable[Rescaled]) -> J
     first, again = _sweep(plan), _sweep(plan)
     jobs: Jobs = [(Job("curve", "", where), functools.partial(first, point)) for where, point in PLACES.items()]
     jobs.append((Job("node 0"), functools.partial(first, NODE_0)))
-    jobs += [(Job("again", "", where), functools.partial(again, PLACES[where])) for where in reversed(PLACES)]
+    jobs += [(Job("again", "", where), functools.partial(again, PLACES[where])) for where in reversed(list(PLACES))]
     jobs.append((Job("plain"), plain.measurement))
     for entry in copies:
         moved = _sweep(plan, model=entry.model)
@@ -201,6 +201,7 @@ def _strength(attack: Attack, plain: PlainModel, measured: Mapping[Job, Measurem
     by_epsilon[attack.threat.epsilon] = measured[Job("curve")]
     return Strength(
         fgsm=measured[Job("strength", "fgsm")],
+        crosses=max(MORE_STEPS) * attack.num_steps * attack.step_size >= 2 * attack.threat.epsilon,
         by_epsilon=dict(sorted(by_epsilon.items())),
         grey=measured[Job("strength", "grey")],
         zero_gradients=plain.zero_gradients(),

@@ -36,7 +36,7 @@ from tests.surfaces import broken
 
 THREAT = ThreatModel(norm="linf", epsilon=0.15)
 WIDE = ThreatModel(norm="linf", epsilon=0.6)
-ATTACK = PGD(threat=THREAT, step_size=0.0375, num_steps=10)
+ATTACK = PGD(threat=THREAT, step_size=0.06, num_steps=5)
 
 NAMES = (
     "rescaling",
@@ -54,7 +54,7 @@ def network() -> nn.Module:
     return copy.deepcopy(load_checkpoint("digits-at").model)
 
 
-def evidence_of(model: nn.Module, attack: Any = ATTACK, num_examples: int = 40, **settings: Any) -> Evidence:
+def evidence_of(model: nn.Module, attack: Any = ATTACK, num_examples: int = 24, **settings: Any) -> Evidence:
     examples = load_examples("digits", split="train", num_examples=num_examples)
     return gather_evidence(plan_surface(model, examples, attack=attack, device="cpu", **settings))
 
@@ -79,9 +79,8 @@ CASES: dict[str, tuple[Callable[[], dict[str, Any]], dict[str, tuple[str, str]]]
     "train-mode": (
         lambda: {"model": broken.NeverInEval(network())},
         {
-            "eval mode": (FAIL, "in training mode after eval()"),
-            "repeatability": (FAIL, "Two runs differ"),
-            "node 0": (FAIL, "differs from node 0"),
+            "eval mode": (FAIL, "in training mode after eval(); buffers changed by measuring: network.bn1"),
+            "repeatability": (PASS, ""),
         },
     ),
     "batch-statistics": (
@@ -122,19 +121,19 @@ CASES: dict[str, tuple[Callable[[], dict[str, Any]], dict[str, tuple[str, str]]]
     ),
     "masked": (
         lambda: {"model": broken.Quantized(network())},
-        {"gradient masking": (FAIL, "exactly zero"), "attack converged": (PASS, "")},
+        {"gradient masking": (FAIL, "exactly zero"), "attack converged": (FAIL, "by 5 restarts")},
     ),
     "shattered": (
         lambda: {"model": broken.Shattered(network())},
-        {"gradient masking": (FAIL, "stay right at L-inf epsilon 0.5")},
+        {"gradient masking": (WARN, "stay right at L-inf epsilon 0.5")},
     ),
     "short-attack": (
         lambda: {"model": network(), "attack": PGD(threat=THREAT, step_size=0.01, num_steps=2)},
-        {"attack converged": (FAIL, "find"), "gradient masking": (PASS, "No sign")},
+        {"attack converged": (FAIL, "of its height and more"), "gradient masking": (PASS, "No sign")},
     ),
     "one-step": (
         lambda: {"model": network(), "attack": FGSM(threat=THREAT)},
-        {"attack converged": (WARN, "find")},
+        {"attack converged": (WARN, "of its height and more")},
     ),
     "not-attacked": (
         lambda: {"model": network(), "attack": None},

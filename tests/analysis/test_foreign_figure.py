@@ -46,8 +46,8 @@ def test_the_caption_says_that_the_origin_is_foreign(tmp_path: Path) -> None:
 
 def test_curves_are_losses_and_errors(tmp_path: Path) -> None:
     loss, error = foreign_figure([line(tmp_path)]).axes
-    np.testing.assert_allclose(loss.lines[0].get_ydata(), [4.1, 1.1, 0.1, 1.1, np.nan])
-    np.testing.assert_allclose(error.lines[0].get_ydata(), [5.0, 2.0, 1.0, 2.0, np.nan])
+    for axes, expected in ((loss, [4.1, 1.1, 0.1, 1.1, np.nan]), (error, [5.0, 2.0, 1.0, 2.0, np.nan])):
+        np.testing.assert_allclose(np.asarray(axes.lines[0].get_ydata(), np.float64), np.array(expected))
     assert (loss.get_ylabel(), error.get_ylabel()) == ("loss (as that tool computed it)", "error (%)")
 
 

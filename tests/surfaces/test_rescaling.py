@@ -12,7 +12,7 @@ from landscape.models.normalize import NormalizedModel
 from landscape.models.registry import build_model
 from landscape.surfaces.rescaling import rescaled_copies
 
-BEFORE, THROUGH = "layers before BatchNorm x c", "scale and shift of layers x c"
+BEFORE = "before BatchNorm"
 
 
 def trained_statistics(model: nn.Module, shape: tuple[int, ...]) -> nn.Module:
