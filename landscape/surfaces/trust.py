@@ -64,13 +64,14 @@ def gather_evidence(plan: SurfacePlan, *, progress: Progress | None = None) -> E
     """Measure everything that `analysis.check` judges; nothing is read from or written to the cache.
 
     Args:
-        plan: the model, examples, attack and directions; its grid, objective and number of directions do not matter.
+        plan: the model, examples, attack and directions; its grid, objective and number of directions do not matter,
+            and nothing is compiled.
         progress: called with (measurements done, measurements in all).
 
     Raises:
         InputError: the model does not fit the examples.
     """
-    settings = replace(plan.settings, grid=GRID, objective="adversarial")
+    settings = replace(plan.settings, grid=GRID, objective="adversarial", compiled=False)
     plan = replace(plan, settings=settings, num_directions=1).ready()
     plain = PlainModel(plan)
     copies, no_rescaling = plain.rescaled()
