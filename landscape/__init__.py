@@ -31,6 +31,8 @@ _HOMES = {
     "load_surface": "surfaces.store",
     "rise": "analysis.statistics",
     "paired_difference": "analysis.statistics",
+    "loss_groups": "analysis.groups",
+    "group_examples": "analysis.groups",
     "plot_curves": "analysis.plots",
     "style_curves": "analysis.style",
     "curve_figure": "analysis.figures",

@@ -74,6 +74,8 @@ AUGMENTATIONS = ("none", "crop-flip", "crop-flip-zero", "crop-flip-rotate")
 
 QUANTITIES = ("loss", "robust-error", "natural-loss", "natural-error")
 
+GROUPINGS = ("loss", "class", "correct")
+
 BUNDLED = (
     "digits-at",
     "digits-at-awp",

@@ -58,13 +58,20 @@ def own_style() -> Iterator[None]:
 
 def compose(page: Page, draw: Callable[[Figure, Any], None]) -> Figure:
     """A figure of `page.rows` x 2 panels that `draw(figure, panels)` fills; the legend lists what it labelled."""
+    return compose_freely(
+        page, lambda figure: draw(figure, figure.subplots(page.rows, 2, sharey=page.share_y, squeeze=False))
+    )
+
+
+def compose_freely(page: Page, draw: Callable[[Figure], None]) -> Figure:
+    """A figure whose `draw(figure)` makes panels of its own, within `page.rows` times the height of a row of panels."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
     with own_style():
         figure = Figure(figsize=(page.width, page.rows * page.panel_height), dpi=DPI)
         FigureCanvasAgg(figure)
-        draw(figure, figure.subplots(page.rows, 2, sharey=page.share_y, squeeze=False))
+        draw(figure)
         _arrange(figure, page)
     return figure
 

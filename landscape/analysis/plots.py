@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 
     from landscape.surfaces.surface import Surface
 
+BAND = 0.18
+"""Opacity of the bands."""
+
 
 def plot_curves(
     axes: Axes,
@@ -64,20 +67,20 @@ def draw_curves(axes: Axes, curves: Sequence[Curve], *, quantity: str = "loss", 
     for curve in curves if spread else ():
         _draw_directions(axes, curve, quantity, scale, centred)
     for curve in curves:
-        draw_mean(axes, curve, quantity=quantity, centred=centred, band=spread)
+        draw_mean(axes, curve, quantity=quantity, centred=centred, band=BAND if spread else 0.0)
     axes.set_xlabel(alpha_label(surfaces))
     axes.set_ylabel(value_label(quantity, surfaces, centred=centred))
     return axes
 
 
-def draw_mean(axes: Axes, curve: Curve, *, quantity: str, centred: bool, band: bool = True, **line: Any) -> Axes:
-    """Draw the mean of one curve, with its band; `line` overrides settings of the line."""
+def draw_mean(axes: Axes, curve: Curve, *, quantity: str, centred: bool, band: float = BAND, **line: Any) -> Axes:
+    """Draw the mean of one curve, with its band of that opacity; `line` overrides settings of the line."""
     summary, words = summarize_curve(curve.surface, quantity), quantity_words(quantity, [curve.surface])
     scale, shift = words.scale, summary.centre if centred else 0.0
     if band:
         low, high = (scale * (np.clip(end, words.lowest, words.highest) - shift) for end in (summary.low, summary.high))
         limits = axes.dataLim.frozen()
-        axes.fill_between(summary.alpha, low, high, color=curve.colour, alpha=0.18, linewidth=0, zorder=2.2)
+        axes.fill_between(summary.alpha, low, high, color=curve.colour, alpha=band, linewidth=0, zorder=2.2)
         axes.dataLim.set(limits)  # a wide band does not flatten the curves
     look = {
         "color": curve.colour,

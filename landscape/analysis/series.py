@@ -118,7 +118,7 @@ def series_figure(
             for axes, (name, shown) in zip(row, groups, strict=True):
                 for epoch, curve in shown:
                     line = BEST_LINE if epoch == parting.best_epoch else OTHER_LINE
-                    draw_mean(axes, curve, quantity=quantity, centred=centred, band=False, **line)
+                    draw_mean(axes, curve, quantity=quantity, centred=centred, band=0.0, **line)
                 if len(groups) > 1 and not centred:
                     axes.set_title(name)
                 axes.tick_params(labelbottom=axes in panels[-1], labelleft=axes is row[0])

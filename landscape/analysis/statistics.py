@@ -215,7 +215,7 @@ def paired_difference(a: Surface, b: Surface, radius: float, quantity: str = "lo
     if first is None or second is None:
         return None
     other_directions, other_examples = differing_directions(a, b), differing_examples(a, b)
-    x, y = (first.values, second.values) if other_directions else _common_directions(first, second)
+    x, y = (first.values, second.values) if other_directions else common_directions(first, second)
     value, half, error_directions, error_examples = estimate_difference(
         x, y, paired_directions=not other_directions, paired_examples=not other_examples
     )
@@ -268,7 +268,7 @@ def t_quantile(num_directions: int | npt.NDArray[Any]) -> Floats:
     return np.asarray(stdtrit(np.where(freedom > 0, freedom, np.nan), 0.5 + LEVEL / 2), dtype=np.float64)
 
 
-def _common_directions(a: DirectionRises, b: DirectionRises) -> tuple[Floats, Floats]:
+def common_directions(a: DirectionRises, b: DirectionRises) -> tuple[Floats, Floats]:
     """The values of both along the directions that are finite in both, in the same order."""
     _, in_a, in_b = np.intersect1d(a.direction_ids, b.direction_ids, assume_unique=True, return_indices=True)
     return a.values[in_a], b.values[in_b]

@@ -93,7 +93,7 @@ def numbers(curves: Sequence[Curve], quantity: str = "loss") -> dict[str, Any]:
         "settings": settings_line([curve.surface for curve in curves], [curve.label for curve in curves]),
         "curves": [_curve_numbers(curve, quantity) for curve in curves],
         "differences": [
-            {"a": a.label, "b": b.label, **_plain(asdict(found)), "paired": found.paired, "shown": found.shown}
+            {"a": a.label, "b": b.label, **plain_values(asdict(found)), "paired": found.paired, "shown": found.shown}
             for a, b in pairs
             if not differ_in_loss(a, b, quantity)
             for radius in RADII
@@ -170,19 +170,21 @@ def _curve_numbers(curve: Curve, quantity: str) -> dict[str, Any]:
         "label": curve.label,
         "key": curve.surface.key,
         "spec": dict(curve.surface.spec),
-        **_plain(asdict(summary)),
+        **plain_values(asdict(summary)),
         "rises": [
-            _plain(asdict(found)) for radius in RADII if (found := rise(curve.surface, radius, quantity)) is not None
+            plain_values(asdict(found))
+            for radius in RADII
+            if (found := rise(curve.surface, radius, quantity)) is not None
         ],
     }
 
 
-def _plain(value: Any) -> Any:
+def plain_values(value: Any) -> Any:
     """Plain JSON values of nested dataclass fields; NaN and infinities become None."""
     if isinstance(value, dict):
-        return {key: _plain(part) for key, part in value.items()}
+        return {key: plain_values(part) for key, part in value.items()}
     if isinstance(value, list | tuple):
-        return [_plain(part) for part in value]
+        return [plain_values(part) for part in value]
     if hasattr(value, "tolist"):
-        return _plain(value.tolist())
+        return plain_values(value.tolist())
     return None if isinstance(value, float) and not math.isfinite(value) else value

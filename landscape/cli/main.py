@@ -18,6 +18,10 @@ from landscape.errors import Interrupted, LandscapeError
 COMMANDS = {
     "train": ("landscape.cli.train", "Train a model and write a run folder."),
     "plot-1d": ("landscape.cli.plot_1d", "Loss curves along random directions (Algorithm 1 of the AWP paper)."),
+    "lsc-groups": (
+        "landscape.cli.lsc_groups",
+        "Landscapes of groups of examples: by loss, class or correctness.",
+    ),
     "check": ("landscape.cli.check", "Does the landscape of a checkpoint deserve trust?"),
     "plot": ("landscape.cli.plot", "Redraw a figure from surface files, without the model."),
     "history": ("landscape.cli.history", "Learning curves of training runs, with the gap."),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from fractions import Fraction
+from itertools import pairwise
 from typing import Any, TypeVar
 
 import click
@@ -88,6 +89,23 @@ class Count(click.ParamType):
         if number < 1:
             self.fail(f"{value} is below 1.", param, ctx)
         return number
+
+
+class Edges(click.ParamType):
+    """Edges of groups, for example `0,0.5,1`."""
+
+    name = "edge,..,edge"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[float, ...]:
+        if isinstance(value, tuple):
+            return value
+        try:
+            edges = tuple(float(Fraction(part.strip())) for part in str(value).split(","))
+        except (ValueError, ZeroDivisionError, OverflowError):
+            self.fail(f"{value!r} is not a list of finite numbers such as 0,0.5,1.", param, ctx)
+        if len(edges) < 2 or any(left >= right for left, right in pairwise(edges)):
+            self.fail(f"{value!r} needs at least 2 edges, each above the one before, such as 0,0.5,1.", param, ctx)
+        return edges
 
 
 class Epochs(click.ParamType):

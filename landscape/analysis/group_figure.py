@@ -1,0 +1,235 @@
+"""The figure of `landscape lsc-groups`: a panel of curves for each checkpoint and split, and the groups' sizes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from landscape.analysis.captions import alpha_label, settings_caption, value_label
+from landscape.analysis.group_colours import FEW_COLOUR, GroupLook, few_look, group_looks, text_colour
+from landscape.analysis.groups import MIN_MEMBERS, Group, GroupedSurface, Grouping, ordered
+from landscape.analysis.layout import Page, compose_freely
+from landscape.analysis.plots import draw_mean
+from landscape.analysis.samples import require_line
+from landscape.analysis.settings import is_attacked
+from landscape.analysis.style import Curve
+from landscape.errors import InputError
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+SHOWN = {"change": (True,), "raw": (False,), "both": (True, False)}
+"""What panels show: g(alpha) - g(0), g(alpha), or both."""
+
+MOST_COLUMNS = 4
+
+MOST_FEW = 8
+"""Groups with too few members that a panel lists one by one."""
+
+PANEL_HEIGHT = 2.9
+
+BAR_HEIGHT = 0.24
+
+BAND = 0.1
+"""Opacity of the bands: groups share directions, so their bands lie over one another."""
+
+AROUND_BARS = 0.75
+"""Inches for the labels of the bars' axis."""
+
+LEAST_SHARE = 0.035
+"""A narrower part of a bar is not labelled with its number."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Panel:
+    """One panel: which surface, and whether the value at the centre is subtracted."""
+
+    grouped: GroupedSurface
+    centred: bool
+
+
+def group_figure(
+    checkpoints: Sequence[Sequence[GroupedSurface]],
+    grouping: Grouping,
+    *,
+    quantity: str = "loss",
+    show: str = "change",
+    title: str | None = None,
+) -> Figure:
+    """One curve for each group: a column of panels for each checkpoint, a row for each split, and bars of the sizes.
+
+    All panels that show the same have one y range, that of the groups with at least `MIN_MEMBERS` members. Smaller ones
+    are grey and dashed, with their number; empty ones are absent.
+
+    Args:
+        checkpoints: the grouped surfaces of each checkpoint, one for each split.
+        grouping: that made the groups.
+        quantity: one of `names.QUANTITIES`.
+        show: `change`, `raw` or `both`.
+        title: a line above the legend; how the examples are grouped by default.
+
+    Raises:
+        InputError: no surface, a surface over a plane, another word for `show`, or a quantity that is unknown or was
+            not measured.
+    """
+    every = [grouped for splits in checkpoints for grouped in splits]
+    if not every or show not in SHOWN:
+        raise InputError(
+            f"a figure of groups needs surfaces and one of {', '.join(SHOWN)}, got {len(every)}, {show!r}."
+        )
+    for grouped in every:
+        require_line(grouped.surface)
+    rows = _arranged(checkpoints, SHOWN[show])
+    indices = ordered(group.index for grouped in every for group in grouped.groups)
+    looks = group_looks(indices, grouping)
+    heights = [PANEL_HEIGHT * len(rows), AROUND_BARS + BAR_HEIGHT * len(every)]
+
+    def draw(figure: Figure) -> None:
+        parts: Any = figure.subfigures(2, 1, height_ratios=heights)
+        upper, lower = parts
+        _draw_panels(upper, rows, looks, quantity)
+        _label_groups(figure.axes[0], looks, any(group.few for grouped in every for group in grouped.groups))
+        _draw_sizes(lower.subplots(), every, looks)
+
+    width = 6.5 if len(rows[0]) == 1 else 10.0
+    caption = _caption(every, grouping, show)
+    return compose_freely(
+        Page(width=width, panel_height=sum(heights), caption=caption, title=title or _heading(every, grouping)), draw
+    )
+
+
+def draw_groups(
+    axes: Axes, grouped: GroupedSurface, looks: dict[int, GroupLook], *, quantity: str = "loss", centred: bool = True
+) -> Axes:
+    """Draw the curve of every group with its band; small ones grey, listed with their number in the panel's legend."""
+    few = [group for group in grouped.groups if group.few]
+    for group in grouped.groups:
+        if not group.few:
+            look = looks[group.index]
+            draw_mean(axes, look.curve(group), quantity=quantity, centred=centred, band=BAND, label="_", linewidth=1.7)
+    limits = axes.dataLim.frozen()
+    lines = []
+    for position, group in enumerate(few):
+        curve = Curve(
+            surface=group.surface, label=group.name, colour=FEW_COLOUR, linestyle=few_look(position), marker="None"
+        )
+        draw_mean(axes, curve, quantity=quantity, centred=centred, band=0.0, label="_", linewidth=1.1, zorder=2.1)
+        lines.append(axes.lines[-1])
+    if len(few) < len(grouped.groups):
+        axes.dataLim.set(limits)  # a handful of examples does not set the scale of the others
+    if few:
+        _list_few(axes, few, lines)
+    return axes
+
+
+def _arranged(checkpoints: Sequence[Sequence[GroupedSurface]], shown: Sequence[bool]) -> list[list[_Panel | None]]:
+    """Rows of panels: checkpoints side by side, below one another what is shown of them; a lone one side by side."""
+    if len(checkpoints) == 1:
+        (splits,) = checkpoints
+        rows = [[_Panel(grouped=grouped, centred=centred) for grouped in splits] for centred in shown]
+        return [list(column) for column in zip(*rows, strict=True)] if len(splits) == 1 else [list(row) for row in rows]
+    num_blocks = -(-len(checkpoints) // MOST_COLUMNS)
+    num_columns = -(-len(checkpoints) // num_blocks)
+    arranged: list[list[_Panel | None]] = []
+    for first in range(0, len(checkpoints), num_columns):
+        block = checkpoints[first : first + num_columns]
+        for centred in shown:
+            for split in range(len(block[0])):
+                row: list[_Panel | None] = [_Panel(grouped=splits[split], centred=centred) for splits in block]
+                arranged.append(row + [None] * (num_columns - len(row)))
+    return arranged
+
+
+def _draw_panels(figure: Any, rows: list[list[_Panel | None]], looks: dict[int, GroupLook], quantity: str) -> None:
+    panels = figure.subplots(len(rows), len(rows[0]), squeeze=False)
+    first: dict[bool, Any] = {}
+    for axes_row, row in zip(panels, rows, strict=True):
+        for column, (axes, panel) in enumerate(zip(axes_row, row, strict=True)):
+            if panel is None:
+                axes.remove()
+                continue
+            if panel.centred in first:
+                axes.sharey(first[panel.centred])
+            first.setdefault(panel.centred, axes)
+            draw_groups(axes, panel.grouped, looks, quantity=quantity, centred=panel.centred)
+            axes.set_title(f"{panel.grouped.label}, {len(panel.grouped.surface.example_ids)} examples")
+            axes.tick_params(labelleft=column == 0)
+            axes.set_xlim(*_horizontal_range(panel.grouped))
+            if column == 0:
+                axes.set_ylabel(value_label(quantity, [panel.grouped.surface], centred=panel.centred))
+    surfaces = [panel.grouped.surface for row in rows for panel in row if panel is not None]
+    label = alpha_label(surfaces) if len(rows[0]) <= 2 else "α"
+    for column in range(len(rows[0])):
+        lowest = [axes_row[column] for axes_row, row in zip(panels, rows, strict=True) if row[column] is not None][-1]
+        lowest.set_xlabel(label)
+
+
+def _horizontal_range(grouped: GroupedSurface) -> tuple[float, float]:
+    alpha = grouped.surface.grid.alpha
+    margin = 0.04 * (alpha[-1] - alpha[0]) or 1.0
+    return alpha[0] - margin, alpha[-1] + margin
+
+
+def _label_groups(axes: Axes, looks: dict[int, GroupLook], some_few: bool) -> None:
+    """Entries of the figure's legend, in the order of the groups whichever panel they are in."""
+    for look in looks.values():
+        axes.plot([], [], color=look.colour, linestyle=look.linestyle, marker=look.marker, label=look.name)
+    if some_few:
+        axes.plot([], [], color=FEW_COLOUR, linestyle=few_look(0), label=f"fewer than {MIN_MEMBERS} examples")
+
+
+def _list_few(axes: Axes, few: Sequence[Group], lines: Sequence[Any]) -> None:
+    """The panel's own legend, in the hollow of its curves."""
+    names = [f"{group.name}: {group.size}" for group in few[:MOST_FEW]]
+    if len(few) > MOST_FEW:
+        names[-1] = f"and {len(few) - MOST_FEW + 1} more groups"
+    axes.legend(list(lines[: len(names)]), names, loc="upper center", fontsize=7.5, handlelength=2.6, labelspacing=0.25)
+
+
+def _draw_sizes(axes: Axes, every: Sequence[GroupedSurface], looks: dict[int, GroupLook]) -> None:
+    """One bar for each surface: the share of each group, with its number where there is room."""
+    for row, grouped in enumerate(every):
+        left = 0.0
+        for group in grouped.groups:
+            look, width = looks[group.index], 100 * group.share
+            axes.barh(row, width, left=left, height=0.8, color=look.colour, edgecolor="white", linewidth=0.6)
+            if group.share >= LEAST_SHARE:
+                where = left + width / 2
+                ink = text_colour(look.colour)
+                axes.text(where, row, str(group.size), ha="center", va="center", fontsize=8, color=ink)
+            left += width
+    axes.set_yticks(range(len(every)), [grouped.label for grouped in every])
+    axes.invert_yaxis()
+    axes.set_xlim(0, 100)
+    axes.set_xlabel("share of the examples (%), with their number")
+    axes.grid(visible=False)
+    axes.tick_params(axis="y", length=0)
+
+
+def _heading(every: Sequence[GroupedSurface], grouping: Grouping) -> str:
+    kind = "adversarial " if all(is_attacked(grouped.surface) for grouped in every) else ""
+    how = {"class": "class", "correct": f"whether the model is right on the {kind}example at α = 0"}
+    return f"Examples grouped by {how.get(grouping.by, f'{kind}loss at α = 0')}"
+
+
+def _caption(every: Sequence[GroupedSurface], grouping: Grouping, show: str) -> str:
+    """What lines, bands and groups are, then every setting."""
+    surfaces = [grouped.surface for grouped in every]
+    how = _heading(every, grouping)
+    if grouping.by == "loss":
+        edges = ", ".join(f"{edge:g}" for edge in grouping.edges)
+        how += f", edges {edges}, each group from its lower edge up to below its upper one"
+    less = {"change": "g(α) − g(0)", "raw": "g(α)", "both": "g(α) − g(0) and g(α)"}[show]
+    sentences = [
+        f"{how}.",
+        f"Lines: {less}, mean over directions of the mean over the members of a group; bands: 95 % t-interval of it "
+        "over directions, for these examples. Groups without members are absent.",
+    ]
+    if any(group.few for grouped in every for group in grouped.groups):
+        sentences.append(
+            f"Grey and dashed: groups with fewer than {MIN_MEMBERS} examples, with their number; they do not set the "
+            "range of the panels."
+        )
+    return " ".join([*sentences, settings_caption(surfaces, [grouped.label for grouped in every])])

@@ -1,0 +1,204 @@
+"""`landscape lsc-groups`: one landscape for each group of examples, by their loss at the centre."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from landscape import names
+from landscape.cli import options
+from landscape.cli.measuring import (
+    Measuring,
+    compute_plans,
+    measuring_options,
+    objective_option,
+    plans_for,
+    say_cost,
+    say_unfinished,
+)
+from landscape.errors import InputError
+
+if TYPE_CHECKING:
+    from landscape.analysis.groups import GroupedSurface, Grouping
+    from landscape.cli.sources import Source
+    from landscape.surfaces.surface import Surface
+
+BARE = ("digits-at-early", "digits-at")
+"""What is shown when no checkpoint is named."""
+
+
+@click.command("lsc-groups", context_settings={"default_map": {"split": "both"}})
+@click.argument("checkpoints", nargs=-1, metavar="[CKPT...]")
+@click.option(
+    "--by", type=click.Choice(names.GROUPINGS), default="loss", show_default=True, help="How examples are grouped."
+)
+@click.option("--edges", type=options.Edges(), help="Of groups by loss, half-open.  [default: 0,0.5,1,1.5,2,2.5,3]")
+@click.option("--directions", type=click.IntRange(min=1), default=10, show_default=True, help="Random directions.")
+@click.option("--alpha", type=options.Line(), default="-1:1:21", show_default=True, help="Nodes, FROM:TO:NUM.")
+@objective_option("fixed")
+@click.option("--on-the-fly", is_flag=True, help="Attack every displaced model: --objective adversarial.")
+@measuring_options
+@click.option(
+    "--quantity", type=click.Choice(names.QUANTITIES), default="loss", show_default=True, help="What is drawn."
+)
+@click.option(
+    "--show",
+    type=click.Choice(("change", "raw", "both")),
+    default="change",
+    show_default=True,
+    help="g(alpha) - g(0), g(alpha), or both.",
+)
+@click.option("--epochs", type=options.Epochs(), help="Of a run folder, FROM:TO:STEP: a series, one panel per epoch.")
+@click.pass_context
+def command(context: click.Context, /, checkpoints: tuple[str, ...], **given: Any) -> None:
+    """Draw the loss of each group of examples along filter-normalized random directions, for each CKPT.
+
+    Examples are grouped by their adversarial loss on the unmoved model (Yu et al. 2022, Eq. 7 and 8), by class, or by
+    whether the model is right there. As in the paper the adversarial examples are made once, on the unmoved model;
+    --on-the-fly makes them anew at every point. Groups of training examples stand beside the same groups of test
+    examples: low-loss groups are steeper by selection alone, and only the difference is a claim. Without CKPT the
+    bundled checkpoints of an early and of the last epoch are shown. One attack serves every grouping.
+    """
+    from landscape import files
+    from landscape.analysis.groups import EDGES, Grouping
+    from landscape.cli.report import figure_path
+    from landscape.cli.sources import find_sources
+
+    grouping = Grouping(by=given["by"], edges=given["edges"] or EDGES)
+    if given["edges"] and grouping.by != "loss":
+        raise click.UsageError(f"--edges are of groups by loss, not of --by {grouping.by}; leave one of them out.")
+    wanted = _measuring(context, given)
+    sources = find_sources(tuple(dict.fromkeys(checkpoints)) or BARE, given["epochs"])
+    if wanted.split == "both" and not _was_said(context, "split"):
+        wanted = replace(wanted, split=_usual_split(sources[0], wanted))
+    named = [source.run.absolute().name if source.run else source.title for source in sources]
+    out = figure_path(wanted.out, named, "-".join(["lsc-groups", *_unusual(given, wanted)]))
+    plans = plans_for(sources, wanted, directions=given["directions"], grid=given["alpha"])
+    if wanted.dry_run:
+        say_cost(plans, wanted)
+        return
+    if wanted.shard is None:
+        files.require_writable(out.absolute().parent)
+    quiet = bool((context.obj or {}).get("quiet")) or wanted.as_json
+    surfaces = compute_plans([plan for _, plan in plans], wanted, quiet=quiet)
+    if not all(surface.complete for surface in surfaces):
+        say_unfinished(surfaces, wanted)
+        return
+    checkpoints_shown = _grouped(sources, surfaces, grouping)
+    places = {"surfaces": [str(wanted.cache / f"{surface.key}.h5") for surface in surfaces]}
+    _report(checkpoints_shown, grouping, out, given, places)
+
+
+def _measuring(context: click.Context, given: dict[str, Any]) -> Measuring:
+    """The measuring options, with `--on-the-fly` in place of an objective."""
+    wanted = Measuring.from_options(given)
+    if given["on_the_fly"]:
+        if _was_said(context, "objective") and wanted.objective != "adversarial":
+            raise click.UsageError(f"--on-the-fly does not go with --objective {wanted.objective}; leave one out.")
+        wanted = replace(wanted, objective="adversarial")
+    if given["quantity"] == "robust-error" and (wanted.attack == "none" or wanted.objective == "clean"):
+        raise InputError("there is no robust error without an attack; ask for --quantity natural-error.")
+    return wanted
+
+
+def _was_said(context: click.Context, name: str) -> bool:
+    """Whether an option was given, rather than left at its default."""
+    return context.get_parameter_source(name) is click.core.ParameterSource.COMMANDLINE
+
+
+def _usual_split(source: Source, wanted: Measuring) -> str:
+    """Both splits, or `train` for a set of examples that has no splits."""
+    from landscape.datasets.registry import has_separate_splits
+
+    checkpoint, _ = wanted.load(source)
+    name = wanted.dataset or str(checkpoint.dataset)
+    return "both" if has_separate_splits(name, data_dir=wanted.data_dir) else "train"
+
+
+def _grouped(
+    sources: Sequence[Source], surfaces: Sequence[Surface], grouping: Grouping
+) -> list[tuple[GroupedSurface, ...]]:
+    """The groups of every checkpoint, split by split."""
+    from landscape.analysis.groups import group_examples
+
+    num_splits = len(surfaces) // len(sources)
+    return [
+        tuple(
+            group_examples(surface, grouping, title=title)
+            for surface in surfaces[place * num_splits : (place + 1) * num_splits]
+        )
+        for place, title in enumerate(_titles(sources))
+    ]
+
+
+def _titles(sources: Sequence[Source]) -> list[str]:
+    """What panels call the checkpoints; in a series the best and the last one say so."""
+    from landscape.checkpoints import epoch_of
+
+    run = sources[0].run
+    if run is None:
+        return [source.title for source in sources]
+    ends = {name: epoch_of(run / f"{name}.pt") for name in ("best", "last") if (run / f"{name}.pt").is_file()}
+    return [", ".join([source.title, *(n for n, epoch in ends.items() if epoch == source.epoch)]) for source in sources]
+
+
+def _report(
+    checkpoints: Sequence[Sequence[GroupedSurface]],
+    grouping: Grouping,
+    out: Path,
+    given: dict[str, Any],
+    places: dict[str, Any],
+) -> None:
+    """Draw, save and print; a figure that fails does not cost the numbers."""
+    from landscape.analysis.figures import save_figure
+    from landscape.analysis.group_figure import group_figure
+
+    quantity = given["quantity"]
+    saved: Path | None = None
+    try:
+        saved = save_figure(group_figure(checkpoints, grouping, quantity=quantity, show=given["show"]), out)
+    finally:
+        places = {"figure": None if saved is None else str(saved), **places}
+        say = _as_json if given["as_json"] else _as_text
+        click.echo(say(checkpoints, grouping, quantity, places))
+
+
+def _as_json(
+    checkpoints: Sequence[Sequence[GroupedSurface]], grouping: Grouping, quantity: str, places: dict[str, Any]
+) -> str:
+    from landscape.analysis.group_tables import group_numbers
+
+    numbers = {**group_numbers(checkpoints, grouping, quantity), **places}
+    return json.dumps(numbers, indent=2, allow_nan=False)
+
+
+def _as_text(
+    checkpoints: Sequence[Sequence[GroupedSurface]], grouping: Grouping, quantity: str, places: dict[str, Any]
+) -> str:
+    from landscape.analysis.captions import settings_line
+    from landscape.analysis.group_tables import claims, difference_table, group_tables
+
+    every = [grouped for splits in checkpoints for grouped in splits]
+    figure = [] if places["figure"] is None else [f"figure   {places['figure']}"]
+    blocks = [
+        settings_line([grouped.surface for grouped in every], [grouped.label for grouped in every]),
+        group_tables(checkpoints, quantity),
+        difference_table(checkpoints, quantity),
+        *claims(checkpoints, quantity),
+        "\n".join([*figure, *(f"surface  {path}" for path in places["surfaces"])]),
+    ]
+    return "\n\n".join(block for block in blocks if block)
+
+
+def _unusual(given: dict[str, Any], wanted: Measuring) -> list[str]:
+    """What sets the figure apart from the bare call's, for its name."""
+    parts = [f"by-{given['by']}"] if given["by"] != "loss" else []
+    parts += ["on-the-fly"] if wanted.objective == "adversarial" else []
+    parts += ["clean"] if wanted.objective == "clean" else []
+    usual = {"split": "both", "quantity": "loss", "show": "change"}
+    return [*parts, *(given[name] for name, value in usual.items() if given[name] != value)]

@@ -1,0 +1,127 @@
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from landscape.analysis.figures import save_figure
+from landscape.analysis.group_colours import FEW_COLOUR, group_looks, text_colour
+from landscape.analysis.group_figure import draw_groups, group_figure
+from landscape.analysis.groups import GroupedSurface, Grouping, group_examples
+from landscape.analysis.style import COLOURS
+from landscape.errors import InputError
+from tests.analysis.grouped import split_surfaces, surface_at
+
+Columns = list[tuple[GroupedSurface, ...]]
+
+
+def columns(count: int, by: str = "loss", num_splits: int = 2) -> Columns:
+    return [
+        tuple(
+            group_examples(surface, Grouping(by=by), title=f"at-{number}")
+            for surface in split_surfaces(num_directions=3)[:num_splits]
+        )
+        for number in range(count)
+    ]
+
+
+def axes_of(figure: Any) -> tuple[list[Any], Any]:
+    *panels, bars = figure.axes
+    return panels, bars
+
+
+@pytest.mark.parametrize(
+    ("count", "num_splits", "show", "shape"),
+    [
+        pytest.param(1, 1, "change", (1, 1), id="one panel"),
+        pytest.param(1, 1, "both", (1, 2), id="change and raw side by side"),
+        pytest.param(1, 2, "change", (1, 2), id="splits side by side"),
+        pytest.param(2, 2, "change", (2, 2), id="two checkpoints"),
+        pytest.param(2, 2, "both", (4, 2), id="two checkpoints, both"),
+        pytest.param(5, 1, "raw", (2, 3), id="five checkpoints"),
+    ],
+)
+def test_checkpoints_are_columns_and_splits_are_rows(
+    count: int, num_splits: int, show: str, shape: tuple[int, int]
+) -> None:
+    figure = group_figure(columns(count, num_splits=num_splits), Grouping(), show=show)
+    panels, bars = axes_of(figure)
+    assert len(panels) == count * num_splits * (2 if show == "both" else 1)
+    grid = panels[0].get_subplotspec().get_gridspec()
+    assert (grid.nrows, grid.ncols) == shape
+    assert len(bars.get_yticklabels()) == count * num_splits
+    heights = {axes.get_ylim() for axes in panels}
+    assert len(heights) == (2 if show == "both" else 1)
+
+
+def test_small_groups_are_grey_and_dashed_with_their_number_and_do_not_set_the_scale() -> None:
+    from matplotlib.colors import to_hex
+    from matplotlib.figure import Figure
+
+    surface = surface_at([0.1] * 40 + [0.7] * 3)
+    surface.arrays["adversarial_loss"][..., 40:] += 1000
+    axes = Figure().subplots()
+    looks = group_looks([0, 1], Grouping())
+    draw_groups(axes, group_examples(surface), looks)
+    main, few = axes.lines
+    assert main.get_linestyle() == "-" and few.get_linestyle() == "--"
+    assert to_hex(few.get_color()) == FEW_COLOUR
+    legend = axes.get_legend()
+    assert legend is not None and [text.get_text() for text in legend.get_texts()] == ["[0.5, 1): 3"]
+    assert axes.get_ylim()[1] < 100
+
+
+def test_empty_groups_are_absent_and_lines_are_the_means() -> None:
+    from matplotlib.figure import Figure
+
+    surface = surface_at([0.1] * 30 + [2.7] * 30)
+    grouped = group_examples(surface)
+    axes = Figure().subplots()
+    draw_groups(axes, grouped, group_looks([0, 5], Grouping()), centred=False)
+    assert len(axes.lines) == 2
+    expected = surface.adversarial_loss[..., 30:].mean(axis=(0, 2), dtype=np.float64)
+    np.testing.assert_allclose(np.asarray(axes.lines[1].get_ydata(), dtype=np.float64), expected, rtol=1e-6)
+
+
+def test_a_group_without_numbers_and_only_small_groups_can_be_drawn(tmp_path: Path) -> None:
+    for losses in ([0.1] * 30 + [math.nan] * 25, [0.1, 5.0, 0.7], [math.inf, math.nan]):
+        grouped = group_examples(surface_at(losses), title="at")
+        path = save_figure(group_figure([(grouped,)], Grouping()), tmp_path / "groups.png")
+        assert path.stat().st_size > 5_000
+
+
+def test_the_legend_lists_groups_in_order_and_the_caption_says_how_they_were_made() -> None:
+    figure = group_figure(columns(2), Grouping(), title="by loss")
+    (legend,) = figure.legends
+    names = [text.get_text() for text in legend.get_texts()]
+    assert set(names) >= {"[0, 0.5)", "[2.5, 3)", "rest: outside [0, 3)", "fewer than 20 examples"}
+    caption = " ".join(" ".join(text.get_text() for text in figure.texts).split())
+    assert "Examples grouped by adversarial loss at α = 0, edges 0, 0.5, 1, 1.5, 2, 2.5, 3" in caption
+    assert "Attack: PGD-10" in caption and "Grey and dashed: groups with fewer than 20 examples" in caption
+
+
+def test_losses_have_an_ordered_scale_and_classes_colours_of_their_own() -> None:
+    ordered = [look.colour for look in group_looks(range(6), Grouping()).values()]
+    assert len(set(ordered)) == 6
+    assert group_looks([3], Grouping())[3].colour == ordered[3]
+    classes = group_looks(range(10), Grouping(by="class"))
+    assert [classes[index].colour for index in range(7)] == list(COLOURS)
+    assert len({(look.colour, look.linestyle) for look in classes.values()}) == 10
+    assert (text_colour("#000000"), text_colour("#ffffff")) == ("white", "black")
+
+
+def test_the_same_numbers_give_the_same_bytes(tmp_path: Path) -> None:
+    first, second = (
+        save_figure(group_figure(columns(1), Grouping()), tmp_path / name).read_bytes() for name in ("a.svg", "b.svg")
+    )
+    assert first == second
+
+
+def test_a_figure_of_nothing_is_refused() -> None:
+    with pytest.raises(InputError, match=r"a figure of groups needs surfaces and one of change, raw, both, got 0"):
+        group_figure([], Grouping())
+    with pytest.raises(InputError, match="got 2, 'all'"):
+        group_figure(columns(1), Grouping(), show="all")
