@@ -109,7 +109,7 @@ def test_the_best_epoch_is_that_of_validation_where_there_is_one(tmp_path: Path)
     rows = [(20, 0.40, 0.55), (40, 0.50, 0.45)]
     write_history(
         tmp_path / "history.csv",
-        [dict.fromkeys(VALIDATION, held) | {"epoch": e, "test_robust_accuracy": test} for e, test, held in rows],
+        [{**dict.fromkeys(VALIDATION, held), "epoch": e, "test_robust_accuracy": test} for e, test, held in rows],
     )
     assert find_parting(tmp_path).epoch == 20
     assert find_parting(history(tmp_path, [(20, 0.5, 0.40), (40, 0.6, 0.50)])).epoch == 40
