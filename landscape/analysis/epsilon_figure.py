@@ -18,10 +18,10 @@ from landscape.analysis.settings import (
     describe_attack,
     describe_objective,
     epsilon_of,
-    in_pixels,
+    sizes_in_words,
 )
 from landscape.analysis.statistics import summarize_curve
-from landscape.analysis.wording import quantity_words
+from landscape.analysis.wording import QuantityWords, quantity_words
 from landscape.errors import InputError
 
 if TYPE_CHECKING:
@@ -99,7 +99,7 @@ def epsilon_figure(planes: Sequence[EpsilonPlane], *, quantity: str = "loss", ti
     surfaces = [surface for plane in planes for surface in plane.surfaces]
     words = quantity_words(quantity, surfaces)
     values = [[words.scale * plane.values(quantity, centred=centred) for centred in (False, True)] for plane in planes]
-    scale = _colour_scale(values)
+    scale = _colour_scale(values, words)
 
     def draw(figure: Figure, panels: Any) -> None:
         for row, plane, shown in zip(panels, planes, values, strict=True):
@@ -127,21 +127,42 @@ def draw_epsilon_plane(axes: Axes, plane: EpsilonPlane, values: Floats, scale: A
     axes.set_facecolor(NO_VALUE)
     axes.grid(False)
     step = -(-len(plane.epsilons) // MOST_TICKS)
-    axes.set_yticks(plane.epsilons[::step], [in_pixels(epsilon) for epsilon in plane.epsilons[::step]])
+    axes.set_yticks(plane.epsilons[::step], sizes_in_words(plane.epsilons)[::step])
     return axes
 
 
 def epsilon_caption(planes: Sequence[EpsilonPlane]) -> str:
-    """Caption: what a cell is, then every setting; of the attack what all share, then what differs from row to row."""
-    surfaces = [surface for plane in planes for surface in plane.surfaces]
-    labels = [plane.label for plane in planes for _ in plane.surfaces]
-    first = planes[0].surfaces
-    apart = attacks_apart(first)
-    common = [part for part in describe_attack(first[0].spec).split(", ") if part not in apart[0].split(", ")]
-    sizes = [found.removeprefix("ε = ").replace(", step ", " with step ") for found in apart]
-    attack = f"{', '.join(common)}, ε = {'; '.join(sizes)}; {describe_objective(first[0])}"
+    """Caption: what a cell is, every setting, and what is masked."""
     drawn = "Cells: means over directions and examples at one α and ε, the same colours in all panels."
-    return " ".join([drawn, settings_line(surfaces, labels, attack=attack), *masked_sentences(surfaces, labels)])
+    surfaces, labels = _labelled(planes)
+    return " ".join([drawn, epsilon_settings(planes), *masked_sentences(surfaces, labels)])
+
+
+def epsilon_settings(planes: Sequence[EpsilonPlane]) -> str:
+    """Every setting, each said once where the planes agree; of the attack what all share, then the epsilons."""
+    owners: dict[str, list[str]] = {}
+    for plane in planes:
+        words = f"{epsilons_in_words(plane.surfaces)}; {describe_objective(plane.surfaces[0])}"
+        owners.setdefault(words, []).append(plane.label)
+    attack = "; ".join(f"{words} [{', '.join(own)}]" if len(owners) > 1 else words for words, own in owners.items())
+    return settings_line(*_labelled(planes), attack=attack)
+
+
+def epsilons_in_words(surfaces: Sequence[Surface]) -> str:
+    """The attacks of surfaces that differ in epsilon: what they share, their epsilons, and steps if these differ."""
+    apart = {part for found in attacks_apart(surfaces) for part in found.split(", ")}
+    common = [part for part in describe_attack(surfaces[0].spec).split(", ") if part not in apart]
+    attacks = [surface.spec["attack"] for surface in surfaces]
+    sizes = ", ".join(sizes_in_words([attack["epsilon"] for attack in attacks]))
+    steps = {attack.get("step_size") for attack in attacks}
+    differ = len(steps) > 1 and None not in steps
+    listed = ", ".join(sizes_in_words([attack["step_size"] for attack in attacks])) if differ else ""
+    return ", ".join([*common, f"ε = {sizes}{f' with steps {listed}' if listed else ''}"])
+
+
+def _labelled(planes: Sequence[EpsilonPlane]) -> tuple[list[Surface], list[str]]:
+    pairs = [(surface, plane.label) for plane in planes for surface in plane.surfaces]
+    return [surface for surface, _ in pairs], [label for _, label in pairs]
 
 
 def _plane(label: str, surfaces: Sequence[Surface]) -> EpsilonPlane:
@@ -158,15 +179,17 @@ def _plane(label: str, surfaces: Sequence[Surface]) -> EpsilonPlane:
     return EpsilonPlane(label=label, surfaces=tuple(surface for _, surface in found), epsilons=tuple(epsilons))
 
 
-def _colour_scale(values: Sequence[Sequence[Floats]]) -> Any:
+def _colour_scale(values: Sequence[Sequence[Floats]], words: QuantityWords) -> Any:
+    """From the smallest to the largest value; by square roots for a loss that starts at 0, whose valley is wide."""
     import matplotlib
     from matplotlib.cm import ScalarMappable
-    from matplotlib.colors import Normalize
+    from matplotlib.colors import PowerNorm
 
     every = np.concatenate([part.ravel() for parts in values for part in parts])
     finite = every[np.isfinite(every)]
     low, high = (float(finite.min()), float(finite.max())) if finite.size else (0.0, 1.0)
-    return ScalarMappable(Normalize(low, high if high > low else low + 1.0), matplotlib.colormaps[COLOURS])
+    power = 0.5 if words.lowest == 0 and np.isinf(words.highest) else 1.0
+    return ScalarMappable(PowerNorm(power, low, high if high > low else low + 1.0), matplotlib.colormaps[COLOURS])
 
 
 def _norm(plane: EpsilonPlane) -> str:

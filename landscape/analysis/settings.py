@@ -123,6 +123,13 @@ def in_pixels(size: Any) -> str:
     return f"{round(pixels)}/255" if whole else f"{size:.6g}"
 
 
+def sizes_in_words(sizes: Sequence[float]) -> list[str]:
+    """Several sizes alike: as fractions of 255 if all of them are, else as decimal numbers."""
+    fractions = [in_pixels(size) for size in sizes]
+    alike = all("/" in fraction or not size for fraction, size in zip(fractions, sizes, strict=True))
+    return fractions if alike else [f"{size:.6g}" for size in sizes]
+
+
 def objective_of(surface: Surface) -> str:
     """The objective of a surface, one of `names.OBJECTIVES`."""
     return str(surface.spec.get("objective", "adversarial"))

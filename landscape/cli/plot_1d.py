@@ -22,6 +22,8 @@ from landscape.cli.measuring import (
 from landscape.errors import InputError
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from landscape.cli.sources import Source
     from landscape.surfaces.plan import SurfacePlan
 
@@ -67,7 +69,7 @@ def command(settings: dict[str, Any], /, checkpoints: tuple[str, ...], **given: 
         find_parting(series, given["split_at"])  # refuses a wrong --split-at before anything is computed
     found = [plans_for(sources, one, directions=given["directions"], grid=given["alpha"]) for one in each]
     plans = [pair for pairs in zip(*found, strict=True) for pair in pairs]  # model by model
-    titles = [_title(source, plan, several=len(each) > 1) for source, plan in plans]
+    titles = _titles(plans, [one.epsilon for one in each])
     if wanted.dry_run:
         say_cost(
             [(replace(source, title=title), plan) for title, (source, plan) in zip(titles, plans, strict=True)], wanted
@@ -103,12 +105,15 @@ def _require_epsilons(wanted: Measuring, *, series: bool) -> None:
         raise InputError("a series of --epochs takes one --epsilon; draw one epoch at several of them instead.")
 
 
-def _title(source: Source, plan: SurfacePlan, *, several: bool) -> str:
-    """What a curve is called; of several epsilons, with its own."""
-    from landscape.analysis.settings import in_pixels
+def _titles(plans: Sequence[tuple[Source, SurfacePlan]], epsilons: Sequence[float | None]) -> list[str]:
+    """What the curves are called: as their models, and of several epsilons with their own."""
+    from landscape.analysis.settings import sizes_in_words
 
-    epsilon = plan.settings.attack.settings().get("epsilon")
-    return f"{source.title}, ε = {in_pixels(epsilon)}" if several else source.title
+    known = [epsilon for epsilon in epsilons if epsilon is not None]
+    if len(known) < 2:
+        return [source.title for source, _ in plans]
+    words = sizes_in_words(known)
+    return [f"{source.title}, ε = {words[number % len(words)]}" for number, (source, _) in enumerate(plans)]
 
 
 def _model(source: Source, plan: SurfacePlan, wanted: Measuring) -> str:

@@ -53,7 +53,8 @@ def report_curves(
         TrainingError: the run folder has no history.
         FileError: the figure cannot be written.
     """
-    from landscape.analysis.epsilon_figure import epsilon_figure, epsilon_planes
+    from landscape.analysis.captions import settings_line
+    from landscape.analysis.epsilon_figure import epsilon_figure, epsilon_planes, epsilon_settings
     from landscape.analysis.figures import curve_figure, save_figure
     from landscape.analysis.samples import require_line
     from landscape.analysis.series import find_parting, series_figure
@@ -65,13 +66,15 @@ def report_curves(
     for surface in surfaces:
         require_line(surface)
     parting = None if epochs is None or run is None else find_parting(run, split_at)
+    planes = [] if models is None else epsilon_planes(surfaces, models)
+    settings = epsilon_settings(planes) if planes else settings_line(surfaces, [curve.label for curve in curves])
     saved: Path | None = None
     try:
         if parting is not None and run is not None:
             known = [epoch for epoch in epochs or () if epoch is not None]
             figure = series_figure(surfaces, known, parting=parting, quantity=quantity, title=run.absolute().name)
-        elif models is not None:
-            figure = epsilon_figure(epsilon_planes(surfaces, models), quantity=quantity)
+        elif planes:
+            figure = epsilon_figure(planes, quantity=quantity)
         else:
             figure = curve_figure(curves, quantity=quantity)
         saved = save_figure(figure, out)
@@ -80,7 +83,7 @@ def report_curves(
         click.echo(
             _as_json(curves, quantity, {**places, **(extra or {})})
             if as_json
-            else _as_text(curves, quantity, places, epochs is None)
+            else _as_text(curves, quantity, places, settings, epochs is None)
         )
 
 
@@ -90,13 +93,12 @@ def _as_json(curves: Sequence[Curve], quantity: str, places: dict[str, Any]) -> 
     return json.dumps({**numbers(curves, quantity), **places}, indent=2, allow_nan=False)
 
 
-def _as_text(curves: Sequence[Curve], quantity: str, places: dict[str, Any], every_alpha: bool) -> str:
+def _as_text(curves: Sequence[Curve], quantity: str, places: dict[str, Any], settings: str, every_alpha: bool) -> str:
     """Settings, tables, sentences, and where things lie; `every_alpha`: the table of every curve too."""
-    from landscape.analysis.captions import settings_line
     from landscape.analysis.comparison import comparison_sentences
     from landscape.analysis.tables import curve_tables, rise_table
 
-    blocks = [settings_line([curve.surface for curve in curves], [curve.label for curve in curves])]
+    blocks = [settings]
     blocks += [curve_tables(curves, quantity)] if every_alpha else []
     blocks += [rise_table(curves, quantity), *comparison_sentences(curves, quantity)]
     figure = [] if places["figure"] is None else [f"figure   {places['figure']}"]

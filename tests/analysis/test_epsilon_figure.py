@@ -56,11 +56,13 @@ def test_every_cell_shows_its_own_node_on_one_colour_scale() -> None:
 def test_the_caption_names_each_epsilon_once() -> None:
     planes = epsilon_planes([at(epsilon) for epsilon in SIZES], ["at"] * 3)
     assert (
-        "Attack: PGD-10, L∞, 1 random start, ε = 0 with step 0; 2/255 with step 0.00196078; 8/255 with step 2/255; "
+        "Attack: PGD-10, L∞, 1 random start, ε = 0, 2/255, 8/255 with steps 0, 0.00196078, 0.00784314; "
         "attacked anew at every α." in epsilon_caption(planes)
     )
     one_step = [at(epsilon, attack={"epsilon": epsilon}) for epsilon in SIZES]
-    assert "1 random start, ε = 0; 2/255; 8/255; attacked" in epsilon_caption(epsilon_planes(one_step, ["at"] * 3))
+    assert "step 0.0375, 1 random start, ε = 0, 2/255, 8/255; attacked" in epsilon_caption(
+        epsilon_planes(one_step, ["at"] * 3)
+    )
 
 
 def test_nodes_without_a_number_are_left_out_and_counted() -> None:

@@ -13,6 +13,7 @@ from landscape.analysis.settings import (
     in_pixels,
     is_attacked,
     measured_as,
+    sizes_in_words,
 )
 from tests.analysis.synthetic import SPEC, make_surface
 
@@ -74,6 +75,11 @@ def test_absent_attack_is_said() -> None:
 @pytest.mark.parametrize(("size", "text"), [(8 / 255, "8/255"), (0.3, "0.3"), (0.5, "0.5"), (1.0, "1"), (0.0, "0")])
 def test_sizes_in_pixels(size: float, text: str) -> None:
     assert in_pixels(size) == text
+
+
+def test_several_sizes_are_written_alike() -> None:
+    assert sizes_in_words([0.0, 2 / 255, 8 / 255]) == ["0", "2/255", "8/255"]
+    assert sizes_in_words([0.0, 0.05, 0.2]) == ["0", "0.05", "0.2"]
 
 
 def test_every_setting_is_described() -> None:

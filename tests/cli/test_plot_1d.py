@@ -202,14 +202,15 @@ def test_several_epsilons_are_the_surfaces_of_single_runs_in_one_picture(here: P
     before = surfaces_in(here)
     several = ("plot-1d", "a.pt", "b.pt", *SMALL, "--epsilon", "0.15,0,2/255")
     dry = call(*several, "--dry-run")[1]
-    assert "a, ε = 2/255 (train): 0 of 7 points" in dry and "b, ε = 0 (train): 7 of 7 points" in dry
+    assert "a, ε = 0.00784314 (train): 0 of 7 points" in dry and "b, ε = 0 (train): 7 of 7 points" in dry
     code, out, _ = call(*several)
     assert code == 0 and set(before) < set(surfaces_in(here))
     assert [line.split(":")[0] for line in out.splitlines() if "adversarial loss g(0) =" in line] == [
-        f"{model}, ε = {epsilon}" for model in "ab" for epsilon in ("0", "2/255", "0.15")
+        f"{model}, ε = {epsilon}" for model in "ab" for epsilon in ("0", "0.00784314", "0.15")
     ]
     assert (here / "a-and-b-plot-1d-epsilons.png").stat().st_size > 10_000
     assert out.count("between b, ε = ") + out.count("between a, ε = ") == 3
+    assert out.startswith("Attack: PGD-2, L∞, 1 random start, ε = 0, 0.00784314, 0.15 with steps 0, 0.00196078, 0.0375")
     assert len(json.loads(call(*several, "--json")[1])["curves"]) == 6
 
 
