@@ -95,9 +95,10 @@ def describe_batchnorm(spec: Mapping[str, Any]) -> str:
 
 
 def batchnorm_of(surface: Surface) -> str:
-    """The name of a surface's BatchNorm policy, one of `names.BATCHNORM_POLICIES`."""
+    """The BatchNorm policy of a surface in a few words for legends: `frozen`, `reestimate from clean`, `batch`."""
     setting = surface.spec.get("batchnorm", "frozen")
-    return _plain(setting.get("name") if isinstance(setting, Mapping) else setting)
+    parts = [setting.get("name"), setting.get("source")] if isinstance(setting, Mapping) else [setting]
+    return " from ".join(_plain(part) for part in parts if part is not None)
 
 
 def epsilon_of(surface: Surface) -> float | None:

@@ -5,8 +5,10 @@ from typing import Any
 
 import pytest
 
+from landscape.analysis.comparison import compare
 from landscape.analysis.settings import (
     attacks_apart,
+    batchnorm_of,
     describe_attack,
     describe_objective,
     describe_settings,
@@ -15,6 +17,7 @@ from landscape.analysis.settings import (
     measured_as,
     sizes_in_words,
 )
+from landscape.analysis.style import style_curves
 from tests.analysis.synthetic import SPEC, make_surface
 
 ATTACKS: dict[str, tuple[dict[str, Any], str]] = {
@@ -75,6 +78,45 @@ def test_absent_attack_is_said() -> None:
 @pytest.mark.parametrize(("size", "text"), [(8 / 255, "8/255"), (0.3, "0.3"), (0.5, "0.5"), (1.0, "1"), (0.0, "0")])
 def test_sizes_in_pixels(size: float, text: str) -> None:
     assert in_pixels(size) == text
+
+
+POLICIES: dict[str, tuple[Any, str, str]] = {
+    "frozen": ("frozen", "frozen", "frozen"),
+    "reestimated": (
+        {"name": "reestimate", "source": "adversarial", "batch_size": 64, "seed": 1},
+        "statistics re-estimated at every point from adversarial examples made there, batches of at most 64 in random "
+        "order (seed 1)",
+        "reestimate from adversarial",
+    ),
+    "batch": (
+        {"name": "batch", "batch_size": 128, "seed": 0},
+        "statistics of each batch itself, batches of at most 128 in random order (seed 0)",
+        "batch",
+    ),
+    "more settings": (
+        {"name": "batch", "batch_size": 2, "seed": 0, "momentum": 0.5},
+        "statistics of each batch itself, batches of at most 2 in random order (seed 0), momentum 0.5",
+        "batch",
+    ),
+    "unknown": ({"name": "group", "size": 3}, "name group size 3", "group"),
+    "a strange file": ({"name": ["batch"]}, "name ['batch']", "['batch']"),
+}
+
+
+@pytest.mark.parametrize(("setting", "words", "short"), POLICIES.values(), ids=POLICIES.keys())
+def test_batchnorm_policies_in_words(setting: Any, words: str, short: str) -> None:
+    surface = make_surface(num_directions=1, num_examples=3)
+    changed = dataclasses.replace(surface, spec={**surface.spec, "batchnorm": setting})
+    assert describe_settings(changed)["BatchNorm"] == words
+    assert batchnorm_of(changed) == short
+
+
+def test_curves_of_several_policies_say_theirs() -> None:
+    surface = make_surface(num_directions=4, num_examples=20)
+    other = dataclasses.replace(surface, spec={**surface.spec, "batchnorm": POLICIES["batch"][0]})
+    a, b = style_curves([surface, other])
+    assert [a.label, b.label] == ["digits-at (BatchNorm frozen)", "digits-at (BatchNorm batch)"]
+    assert "measured differently: BatchNorm (frozen / statistics of each batch itself, " in compare(a, b)
 
 
 def test_several_sizes_are_written_alike() -> None:
