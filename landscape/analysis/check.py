@@ -123,7 +123,7 @@ def judge_efforts(efforts: Sequence[Effort]) -> Verdict:
     if not efforts:
         return Verdict(name=name, status=ABSENT, found="Not applicable: the attack is no PGD.")
     asked = next(iter(efforts[0].attacks))
-    height = max(mean_loss(effort.attacks[asked]) for effort in efforts)
+    height = max(abs(mean_loss(effort.attacks[asked])) for effort in efforts)
     gains = [(*_largest_gain(effort), effort.where) for effort in efforts]
     found = "; ".join(f"{where} {gain:+.2g} by {what}" for gain, what, where in gains)
     gain, _, where = max(gains)
@@ -142,10 +142,10 @@ def judge_efforts(efforts: Sequence[Effort]) -> Verdict:
 
 def judge_node_0(evidence: Evidence) -> Verdict:
     """The node at 0, measured after others, is the centre; and the centre is what plain evaluation gives."""
-    node, plain = evidence.node_0
-    found = f"The centre differs from node 0 by {_gap(node)}, from a plain evaluation by {_gap(plain)}."
-    status = max(_agreement(node), _agreement(plain), key=_SEVERITY.index)
-    if evidence.device == "cpu" and not node.same_bits:
+    gaps = ", ".join(f"from {twin.where} by {_gap(twin)}" for twin in evidence.node_0)
+    found = f"The centre differs {gaps}."
+    status = max((_agreement(twin) for twin in evidence.node_0), key=_SEVERITY.index)
+    if evidence.device == "cpu" and not evidence.node_0[0].same_bits:
         status = FAIL
     advice = "The model's outputs depend on more than its parameters and inputs; look for a memory of earlier calls."
     return Verdict(name="node 0", status=status, found=found, advice="" if status == PASS else advice)

@@ -86,7 +86,9 @@ def _plane_figure(surface: ForeignSurface, caption: str) -> Figure:
                     continue
                 values = np.ma.masked_invalid(values_of(surface, f"{split}_{kind}").T)
                 drawn = axes.contourf(surface.grid.alpha, surface.grid.beta, values, levels=scale, cmap="viridis")
-                figure.colorbar(drawn, ax=axes, use_gridspec=False, label=f"{split} {TITLES[kind]}")
+                figure.colorbar(drawn, ax=axes, use_gridspec=False)
+                axes.set_title(f"{split} {TITLES[kind]}")
+                axes.locator_params(nbins=5)
                 axes.set_xlabel("x (units of that tool's direction)")
                 axes.set_ylabel("y (likewise)")
                 axes.set_aspect("equal")
@@ -131,14 +133,14 @@ def _levels(values: Sequence[Any]) -> Any:
     known = np.concatenate([part[np.isfinite(part)] for part in values]) if values else np.zeros(0)
     if not known.size:
         return None
-    low, high = float(known.min()), float(known.max())
-    return np.linspace(low, high if high > low else low + 1.0, NUM_LEVELS)
+    from matplotlib.ticker import MaxNLocator
+
+    return MaxNLocator(NUM_LEVELS).tick_values(float(known.min()), float(known.max()))
 
 
 def _leave_empty(axes: Axes) -> None:
     axes.text(0.5, 0.5, "not in the file", ha="center", va="center", transform=axes.transAxes, color="#555555")
-    axes.set_xticks([])
-    axes.set_yticks([])
+    axes.set_axis_off()
 
 
 def _origin(surface: ForeignSurface) -> str:
@@ -148,12 +150,13 @@ def _origin(surface: ForeignSurface) -> str:
 def _masked(surfaces: Sequence[ForeignSurface]) -> list[str]:
     sentences = []
     for surface in surfaces:
+        counts: dict[str, list[str]] = {}
         for name in (name for name in NAMES if name in surface.status):
             status = surface.status[name]
             missing, bad = int((status == MISSING).sum()), int((status == NOT_FINITE).sum())
             if missing or bad:
-                where = f"{surface.label}, {name}"
-                sentences.append(f"Masked in {where}: {missing} missing and {bad} not finite of {status.size} points.")
+                counts.setdefault(f"{missing} missing and {bad} not finite of {status.size} points", []).append(name)
+        sentences += [f"Masked in {surface.label} ({', '.join(names)}): {count}." for count, names in counts.items()]
     return sentences
 
 

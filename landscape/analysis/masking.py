@@ -62,7 +62,7 @@ def exceeds(first: Measurement, second: Measurement) -> bool:
     """Whether the first attack finds more loss than the second, beyond chance and by more than a percent."""
     gap = first.adversarial_loss.astype(np.float64) - second.adversarial_loss
     error = float(np.std(gap, ddof=1)) / math.sqrt(len(gap)) if len(gap) > 1 else math.inf
-    return bool(np.mean(gap) > max(NOISE * error, 0.01 * mean_loss(second)))
+    return bool(np.mean(gap) > max(NOISE * error, 0.01 * abs(mean_loss(second))))
 
 
 def share_error(share: float, n: int) -> float:

@@ -142,7 +142,8 @@ class Evidence:
         rescalings: one for each kind of rescaling that the model's structure allows.
         no_rescaling: why there is none; empty if there is one.
         repeats: places measured by two sweeps.
-        node_0: the node at 0, measured after the ends of the curve, and a plain evaluation; expected is the centre.
+        node_0: the node at 0, measured after the ends of the curve, and a plain evaluation where the surface measures
+            what one does; expected is the centre.
         efforts: the centre and both ends; empty where the attack is no PGD.
         directions: the norms.
         mode: eval mode and what measuring left behind.

@@ -99,10 +99,13 @@ def read_foreign(path: Path) -> ForeignSurface | None:
     """An imported surface; None if the file is none.
 
     Raises:
-        SurfaceError: it is damaged.
+        SurfaceError: it is damaged, or it has yet to be imported.
         FileError: it is not there or cannot be read.
     """
-    if hdf5.read_text(path, "format") != FORMAT:
+    found = hdf5.read_text(path, "format")
+    if not found and "xcoordinates" in hdf5.read_plain(path):
+        raise SurfaceError(f"{path} is a surface file of {TOOL}; take it in with `landscape cache import {path}`.")
+    if found != FORMAT:
         return None
     arrays = hdf5.read_plain(path)
     texts = {name: hdf5.read_text(path, name) for name in ("label", "source", "digest")}

@@ -9,20 +9,19 @@ import functools
 import math
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeGuard
-
-import torch
+from typing import TYPE_CHECKING, NamedTuple, TypeGuard
 
 from landscape.attacks.pgd import FGSM, PGD
 from landscape.attacks.threat import ThreatModel
+from landscape.surfaces.direction_norms import compare_norms
 from landscape.surfaces.eval_mode import PlainModel
-from landscape.surfaces.evidence import DirectionNorms, Effort, Evidence, Rescaling, Strength, Twin
+from landscape.surfaces.evidence import Effort, Evidence, Rescaling, Strength, Twin
 from landscape.surfaces.surface import CENTRE, Grid, Point
 from landscape.surfaces.sweep import Sweep
 from landscape.weights import parameters_of
 
 if TYPE_CHECKING:
-    from torch import Tensor, nn
+    from torch import nn
 
     from landscape.protocols import Attack, Measurement
     from landscape.surfaces.compute import Progress
@@ -74,7 +73,7 @@ def gather_evidence(plan: SurfacePlan, *, progress: Progress | None = None) -> E
     settings = replace(plan.settings, grid=GRID, objective="adversarial", compiled=False)
     plan = replace(plan, settings=settings, num_directions=1).ready()
     plain = PlainModel(plan)
-    copies, no_rescaling = plain.rescaled()
+    copies, no_rescaling = _rescaled(plan, plain)
     jobs = _jobs(plan, plain, copies)
     measured, total = dict[Job, "Measurement"](), len(jobs)
     while jobs:
@@ -83,7 +82,9 @@ def gather_evidence(plan: SurfacePlan, *, progress: Progress | None = None) -> E
         measured[job] = act()
     _announce(progress, total, total)
     labels, centre = plan.examples.labels, measured[Job("curve")]
-    around = {"node 0": measured[Job("node 0")], "plain evaluation": measured[Job("plain")]}
+    around = {"node 0": measured[Job("node 0")]}
+    if _is_plain(plan):
+        around["a plain evaluation"] = measured[Job("plain")]
     return Evidence(
         device=plan.device.type,
         precision=plan.settings.precision,
@@ -97,7 +98,7 @@ def gather_evidence(plan: SurfacePlan, *, progress: Progress | None = None) -> E
         repeats=_twins(measured, "again", "", PLACES),
         node_0=tuple(Twin(where=where, expected=centre, found=found) for where, found in around.items()),
         efforts=_efforts(plan.settings.attack, measured),
-        directions=_direction_norms(plan, measured),
+        directions=compare_norms(plan.settings.directions, parameters_of(plan.model), felt=_felt(measured)),
         strength=_strength(plan.settings.attack, plain, measured),
         mode=plain.mode(),
     )
@@ -109,7 +110,7 @@ def _jobs(plan: SurfacePlan, plain: PlainModel, copies: Iterable[Rescaled]) -> J
     jobs: Jobs = [(Job("curve", "", where), functools.partial(first, point)) for where, point in PLACES.items()]
     jobs.append((Job("node 0"), functools.partial(first, NODE_0)))
     jobs += [(Job("again", "", where), functools.partial(again, PLACES[where])) for where in reversed(list(PLACES))]
-    jobs.append((Job("plain"), plain.measurement))
+    jobs += [(Job("plain"), plain.measurement)] if _is_plain(plan) else []
     for entry in copies:
         moved = _sweep(plan, model=entry.model)
         jobs += [(Job("rescaled", entry.how, where), functools.partial(moved, point)) for where, point in ENDS.items()]
@@ -119,6 +120,18 @@ def _jobs(plan: SurfacePlan, plain: PlainModel, copies: Iterable[Rescaled]) -> J
     for what, attack in _others(plan.settings.attack).items():
         jobs.append((Job("strength", what), functools.partial(_sweep(plan, attack=attack), CENTRE)))
     return jobs
+
+
+def _rescaled(plan: SurfacePlan, plain: PlainModel) -> tuple[list[Rescaled], str]:
+    kind = plan.settings.directions.settings().get("kind")
+    if kind != "random":
+        return [], f"directions of the kind {kind} belong to the weights that they were made at"
+    return plain.rescaled()
+
+
+def _is_plain(plan: SurfacePlan) -> bool:
+    """Whether the surface measures what a plain evaluation does: cross-entropy, with the checkpoint's statistics."""
+    return bool(plan.spec["loss"] == "cross-entropy" and plan.spec["batchnorm"] == "frozen")
 
 
 def _sweep(
@@ -209,48 +222,10 @@ def _strength(attack: Attack, plain: PlainModel, measured: Mapping[Job, Measurem
     )
 
 
-def _direction_norms(plan: SurfacePlan, measured: Mapping[Job, Measurement]) -> DirectionNorms:
-    """Compare direction 0 with the claim of its recipe; only the claims of random directions are known here."""
-    weights = parameters_of(plan.model)
-    direction = plan.settings.directions.direction(weights, 0)
-    recipe = plan.settings.directions.settings()
-    claim = _CLAIMS.get(str(recipe.get("norm"))) if recipe.get("kind") == "random" else None
-    ratios = torch.ones(1) if claim is None else _ratios(direction, weights, recipe)
-    centre = measured[Job("curve")].clean_loss
-    return DirectionNorms(
-        claim=claim,
-        num_groups=len(ratios),
-        largest_deviation=float((ratios - 1).abs().max()),
-        felt=any(measured[Job("curve", "", where)].clean_loss.tobytes() != centre.tobytes() for where in ENDS),
-    )
-
-
-_CLAIMS = {
-    "filter": "every filter of d has the norm of its filter of w",
-    "layer": "every tensor of d has the norm of its tensor of w",
-    "model": "d has the norm of w",
-}
-
-
-def _ratios(direction: Mapping[str, Tensor], weights: Mapping[str, Tensor], recipe: Mapping[str, Any]) -> Tensor:
-    """||d|| / ||w|| of every group of numbers that the recipe promises to scale; two zeros count as 1."""
-    pairs = [(moved.double(), weights[name].double()) for name, moved in direction.items()]
-    tensors = [pair for pair in pairs if pair[0].dim() > 1]
-    vectors = [pair for pair in pairs if pair[0].dim() <= 1]
-    if recipe.get("one_dim") == "zero":
-        vectors = [(moved, torch.zeros_like(weight)) for moved, weight in vectors]  # what claims to rest
-    groups = {
-        "filter": [(moved.flatten(1), weight.flatten(1)) for moved, weight in tensors],
-        "layer": [(moved.reshape(1, -1), weight.reshape(1, -1)) for moved, weight in tensors],
-        "model": [(_joined(moved for moved, _ in tensors), _joined(weight for _, weight in tensors))],
-    }.get(str(recipe.get("norm")), [])
-    groups += [(moved.reshape(-1, 1), weight.reshape(-1, 1)) for moved, weight in vectors]
-    sizes = [(moved.norm(dim=1), weight.norm(dim=1)) for moved, weight in groups]
-    return torch.cat([torch.where((d == 0) & (w == 0), 1.0, d / w) for d, w in sizes] or [torch.ones(0)])
-
-
-def _joined(parts: Iterable[Tensor]) -> Tensor:
-    return torch.cat([torch.zeros(0, dtype=torch.float64), *(part.reshape(-1) for part in parts)])[None]
+def _felt(measured: Mapping[Job, Measurement]) -> bool:
+    """Whether the clean losses at the ends of the curve differ from those at the centre."""
+    centre = measured[Job("curve")].clean_loss.tobytes()
+    return any(measured[Job("curve", "", where)].clean_loss.tobytes() != centre for where in ENDS)
 
 
 def _announce(progress: Progress | None, done: int, total: int) -> None:

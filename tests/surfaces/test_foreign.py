@@ -64,7 +64,8 @@ def test_an_imported_surface_is_read_back(tmp_path: Path) -> None:
     for name in found.means:
         np.testing.assert_array_equal(again.means[name], found.means[name])
         np.testing.assert_array_equal(again.status[name], found.status[name])
-    assert read_foreign(theirs) is None
+    with pytest.raises(SurfaceError, match=r"a.h5 is a surface file of .*; take it in with `landscape cache import"):
+        read_foreign(theirs)
 
 
 @pytest.mark.parametrize(

@@ -75,6 +75,25 @@ def test_radii_are_those_of_the_attack(sound: tuple[Evidence, list[tuple[int, in
     np.testing.assert_array_equal(evidence.strength.by_epsilon[0.15].adversarial_loss, evidence.centre.adversarial_loss)
 
 
+class Along:
+    """Moves every weight along itself, by a recipe that is not random."""
+
+    def settings(self) -> dict[str, Any]:
+        return {"kind": "along"}
+
+    def moving(self, weights: Any) -> list[str]:
+        return list(weights)
+
+    def direction(self, weights: Any, index: int) -> Any:
+        return dict(weights)
+
+
+def test_of_other_kinds_of_direction_nothing_is_claimed() -> None:
+    evidence, _ = evidence_of(attack=None, directions=Along())
+    assert evidence.directions.claim is None and evidence.rescalings == ()
+    assert evidence.no_rescaling == "directions of the kind along belong to the weights that they were made at"
+
+
 def test_without_pgd_there_is_nothing_to_strengthen() -> None:
     evidence, _ = evidence_of(attack=None)
     assert evidence.efforts == () and evidence.strength is None
