@@ -27,6 +27,7 @@ from landscape.checkpoint_files import (
     write_checkpoint_file,
 )
 from landscape.errors import CheckpointError, InputError, LandscapeError
+from landscape.models.noisy import KIND, inject_noise, is_noisy
 from landscape.models.normalize import Normalization, NormalizedModel, normalized, parse_normalization
 from landscape.models.registry import arguments_for_weights, build_model, is_own, written
 from landscape.state_dicts import Named, fill, foreign_weights, reading_for, readings, require_tensors
@@ -116,7 +117,7 @@ def load_checkpoint(
         require_intact(path)
         own = _own_fields(content, path, model=model)
         _require_agreement(own, path, num_classes=num_classes, normalization=normalization)
-        network = _filled(own["name"], own["arguments"], content["state_dict"], path)
+        network = _filled(own["name"], own["arguments"], content["state_dict"], path, noisy=_has_noise(content, path))
         return _checkpoint(path, network=network, **{**own, "dataset": dataset or own["dataset"]})
     if model is None:
         raise CheckpointError(
@@ -160,7 +161,7 @@ def save_checkpoint(
 
     Args:
         path: the file; its folder is made.
-        network: the model without its normalization.
+        network: the model without its normalization; if it has parametric noise, the file says so.
         model_name: with `model_arguments`, what `build_model` takes to make such a network.
         model_arguments: plain values.
         normalization: as in `parse_normalization`.
@@ -187,6 +188,8 @@ def save_checkpoint(
         "threat": None if threat is None else {"norm": threat.norm, "epsilon": threat.epsilon, "step_size": step_size},
         "training": plain_value(dict(training), "training"),
     }
+    if is_noisy(network):
+        content["noise"] = KIND
     return write_checkpoint_file(Path(path), content)
 
 
@@ -250,6 +253,14 @@ def _own_fields(content: Mapping[str, Any], path: Path, *, model: str | None) ->
     return fields
 
 
+def _has_noise(content: Mapping[str, Any], path: Path) -> bool:
+    """Whether the network has parametric noise; files of networks without it do not speak of it."""
+    kind = content.get("noise")
+    if kind not in (None, KIND):
+        raise CheckpointError(f"{path} has the noise {kind!r}, this version knows {KIND!r} alone; update the package.")
+    return kind is not None
+
+
 def _named_model(stored: str, given: str | None, path: Path) -> str:
     """The model to build. A stored name of the user's code is never followed: a file could name any function."""
     if is_own(stored):
@@ -274,10 +285,11 @@ def _require_agreement(
         raise CheckpointError(f"{path} says its normalization itself, and it is another one; leave the option out.")
 
 
-def _filled(name: str, arguments: Mapping[str, Any], weights: Any, path: Path) -> nn.Module:
+def _filled(name: str, arguments: Mapping[str, Any], weights: Any, path: Path, *, noisy: bool) -> nn.Module:
     """The network of a file of this package."""
     try:
         network = _empty_network(name, arguments)
+        network = inject_noise(network) if noisy else network
     except LandscapeError as error:
         raise CheckpointError(f"{path} cannot be built: {error}") from error
     fill(network, weights, path=path, title=_title(name, arguments))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 METHODS = (
     "natural", "natural-awp", "natural-random",
-    "at", "at-awp", "at-rwp", "at-random",
+    "at", "at-awp", "at-rwp", "at-random", "at-pni",
     "trades", "trades-awp", "trades-rwp", "trades-random",
     "mart", "mart-awp", "mart-rwp", "mart-random",
     "rst", "rst-awp", "rst-rwp", "rst-random",

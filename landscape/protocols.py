@@ -28,6 +28,9 @@ class Measurement:
         clean_loss: (n,) float32, loss on the example itself.
         adversarial_correct: (n,) uint8, 1 where the model is right on the adversarial examples of all restarts.
         clean_correct: (n,) uint8, 1 where the model is right on the example itself.
+
+    Of a model with noise the losses are means over draws of the noise, and the other two say in how many draws it is
+    right.
     """
 
     adversarial_loss: npt.NDArray[np.float32]

@@ -11,7 +11,7 @@ so the numbers do not depend on batch size, order, number of workers, device, or
 
 from __future__ import annotations
 
-from enum import IntEnum
+from enum import IntEnum, unique
 from typing import Any
 
 import numpy as np
@@ -20,6 +20,7 @@ import numpy.typing as npt
 from landscape.errors import InputError
 
 
+@unique
 class Stream(IntEnum):
     """What a random number is for; two purposes never share numbers."""
 
@@ -30,6 +31,7 @@ class Stream(IntEnum):
     AUGMENTATION = 4  # a = example id, b = use, c = epoch
     MIXUP = 5  # a = batch, b = use, c = epoch
     WEIGHT_NOISE = 6  # a = batch, b = position of the parameter, c = epoch
+    PARAMETRIC_NOISE = 7  # a = draw, b = position of the layer, c = 0 for measuring, 1 + epoch in training
     BATCHNORM = 11  # order of the examples in the batches whose statistics are taken
 
 

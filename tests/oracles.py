@@ -253,6 +253,62 @@ class LiteralMethods(LiteralTrainer):
         return loss
 
 
+class LiteralNoise(LiteralMethods):
+    """Updates of adversarial training with parametric noise (He et al. 2019), written out; the attack is in L-inf.
+
+    `weights` holds a scale for each of 0, 3 and 7, named as 0.alpha. `noise(number of the pass, layer, shape)` is eta.
+    """
+
+    def __init__(self, state: dict[str, Tensor], attack: dict[str, Any], *, training_attack: bool) -> None:
+        super().__init__(state, "pni", attack)
+        self.training_attack = training_attack
+        self.passes = 0
+        self.noise: Any = None
+
+    def forward(self, weights: dict[str, Tensor], inputs: Tensor, *, count: bool, training: bool = True) -> Tensor:
+        there = dict(weights)
+        for layer, name in enumerate(("0", "3", "7")):
+            w = weights[f"{name}.weight"]
+            numbers = w.detach().reshape(-1).tolist()
+            mean = sum(numbers) / len(numbers)
+            sigma = math.sqrt(sum((x - mean) ** 2 for x in numbers) / (len(numbers) - 1))
+            there[f"{name}.weight"] = w + weights[f"{name}.alpha"] * sigma * self.noise(self.passes, layer, w.shape)
+        self.passes += 1
+        return super().forward(there, inputs, count=count, training=training)
+
+    def craft(self, weights: dict[str, Tensor], inputs: Tensor, labels: Tensor, start: Tensor | None) -> Tensor:
+        assert start is not None
+        epsilon, mode = self.settings["epsilon"], self.training_attack
+        delta = torch.minimum(torch.maximum(start, -inputs), 1 - inputs)
+        for _ in range(self.settings["num_steps"]):
+            delta = delta.detach().requires_grad_()
+            logits = self.forward(weights, inputs + delta, count=mode, training=mode)
+            (gradient,) = torch.autograd.grad(literal_cross_entropy(logits, labels).sum(), [delta])
+            moved = torch.clamp(delta.detach() + self.settings["step_size"] * torch.sign(gradient), -epsilon, epsilon)
+            delta = torch.minimum(torch.maximum(moved, -inputs), 1 - inputs)
+        if mode:
+            self.forward(weights, inputs + delta, count=True)
+        return torch.clamp(inputs + delta, 0, 1).detach()
+
+    def run_with(
+        self, noise: Any, inputs: Tensor, labels: Tensor, starts: Tensor | None, *, lr: float, decay: float
+    ) -> Tensor:
+        """One update: half the clean and half the adversarial loss, decay on everything but the scales."""
+        self.noise, self.passes = noise, 0
+        adversarial = self.craft(self.weights, inputs, labels, first_of(starts))
+        leaves = {name: w.clone().requires_grad_() for name, w in self.weights.items()}
+        clean = literal_cross_entropy(self.forward(leaves, inputs, count=True), labels)
+        there = literal_cross_entropy(self.forward(leaves, adversarial, count=True), labels)
+        loss = (clean.sum() + there.sum()) / (2 * len(labels))
+        gradients = torch.autograd.grad(loss, list(leaves.values()))
+        for (name, w), gradient in zip(list(self.weights.items()), gradients, strict=True):
+            old = self.momentum.get(name, torch.zeros_like(w))
+            decayed = 0 if name.endswith("alpha") else decay * w
+            self.momentum[name] = 0.9 * old + gradient + decayed
+            self.weights[name] = w - lr * self.momentum[name]
+        return loss.detach()
+
+
 def plus(weights: dict[str, Tensor], shift: dict[str, Tensor]) -> dict[str, Tensor]:
     """w + v."""
     return {name: w + shift[name] if name in shift else w for name, w in weights.items()}

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from landscape.attacks.threat import ThreatModel
 from landscape.checkpoints import Checkpoint, load_checkpoint, save_checkpoint
 from landscape.errors import CheckpointError, InputError, LandscapeError, ModelError
+from landscape.models.noisy import inject_noise, is_noisy, noise_scales
 from landscape.models.normalize import NormalizedModel
 from landscape.models.registry import build_model
 from landscape.weights import digest_weights
@@ -86,6 +87,32 @@ def test_saving_changes_nothing_in_the_network(network: nn.Module, tmp_path: Pat
     saved(tmp_path / "net.pt", network)
     assert network.training
     assert all(torch.equal(before[name], value) for name, value in network.state_dict().items())
+
+
+def test_parametric_noise_comes_back(network: nn.Module, tmp_path: Path) -> None:
+    plain = torch.load(saved(tmp_path / "plain.pt", network), weights_only=True)
+    assert "noise" not in plain
+    noisy = inject_noise(network, alpha=0.4)
+    with torch.no_grad():
+        noisy.get_parameter("conv2.alpha").fill_(-0.2)
+    path = saved(tmp_path / "noisy.pt", noisy)
+    assert torch.load(path, weights_only=True)["noise"] == "pni-w"
+    checkpoint = load_checkpoint(path)
+    assert_same_weights(checkpoint, noisy)
+    assert is_noisy(checkpoint.model)
+    scales = [round(scale.item(), 4) for scale in noise_scales(checkpoint.network).values()]
+    assert scales == [0.4, -0.2, 0.4, 0.4]
+    inputs = torch.rand(3, 3, 8, 8)
+    assert torch.equal(checkpoint.network(inputs), noisy.eval()(inputs))
+    assert torch.equal(checkpoint.model(inputs), load_checkpoint(path).model(inputs))
+    assert saved(tmp_path / "again.pt", checkpoint.network).read_bytes() == path.read_bytes()
+
+
+def test_noise_of_another_kind_is_refused(network: nn.Module, tmp_path: Path) -> None:
+    path = saved(tmp_path / "noisy.pt", inject_noise(network))
+    torch.save({**torch.load(path, weights_only=True), "noise": "pni-a"}, path)
+    with pytest.raises(CheckpointError, match=r"has the noise 'pni-a', this version knows 'pni-w' alone; update the"):
+        load_checkpoint(path)
 
 
 def test_nothing_known_is_kept_as_nothing(network: nn.Module, tmp_path: Path) -> None:

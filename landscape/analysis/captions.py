@@ -16,6 +16,9 @@ if TYPE_CHECKING:
 MOST_NAMED = 4
 """Curves that a caption names one by one for a setting in which they differ from others."""
 
+UNSAID = {"Noise": "none"}
+"""What holds, by topic, for surfaces whose settings do not speak of it; "all" for other topics."""
+
 
 FEW_CURVES = 3
 """More curves than these are drawn without directions and bands: their bands would cover one another."""
@@ -61,7 +64,7 @@ def settings_line(surfaces: Sequence[Surface], labels: Sequence[str], *, attack:
     splits, ways = [split_of(surface) for surface in surfaces], [measured_as(surface) for surface in surfaces]
     sentences = []
     for topic in topics:
-        values = [settings.get(topic, "all") for settings in described]
+        values = [settings.get(topic, UNSAID.get(topic, "all")) for settings in described]
         longest = max(values, key=len)
         if topic == "Attack" and attack is not None:
             said = attack

@@ -12,6 +12,7 @@ from landscape.analysis.settings import (
     attacks_apart,
     describe_attack,
     describe_batchnorm,
+    describe_noise,
     describe_objective,
     measured_as,
     split_of,
@@ -127,6 +128,8 @@ def _measures_in_words(a: Surface, b: Surface) -> list[str]:
                 words.append(f"attack ({' / '.join(apart if all(apart) else full)})")
         elif name == "batchnorm":
             words.append(f"BatchNorm ({describe_batchnorm(a.spec)} / {describe_batchnorm(b.spec)})")
+        elif name == "noise":
+            words.append(f"noise ({describe_noise(a.spec)} / {describe_noise(b.spec)})")
         else:
             words.append(f"{name} ({a.spec.get(name)} / {b.spec.get(name)})")
     return words

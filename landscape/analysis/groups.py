@@ -99,7 +99,7 @@ class Grouping:
         if self.by == "class":
             return np.asarray(surface.labels, dtype=np.int64)
         if self.by == "correct":
-            return np.where(surface.centre.adversarial_correct == 1, 0, 1).astype(np.int64)
+            return np.where(surface.centre.adversarial_correct == surface.num_draws, 0, 1).astype(np.int64)
         return loss_groups(surface.centre_values("loss"), self.edges)
 
 

@@ -74,6 +74,8 @@ def _objective_words(setting: Mapping[str, Any]) -> LossWords:
     name = setting.get("name")
     if name == "trades":
         return LossWords(name=f"TRADES objective with β = {_number(setting.get('beta'))}")
+    if name == "joint":
+        return LossWords(name="mean of clean and adversarial cross-entropy")
     if name == "mart":
         # Its constants let it fall below 0 by 1e-4.
         return LossWords(name=f"MART objective with λ = {_number(setting.get('lambda'))}", lowest=-math.inf)

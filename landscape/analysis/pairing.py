@@ -43,10 +43,15 @@ def differing_examples(a: Surface, b: Surface) -> tuple[str, ...]:
 
 
 def differing_measures(a: Surface, b: Surface) -> tuple[str, ...]:
-    """The parts of the measurement itself that differ: then a difference need not come from the weights."""
-    return tuple(
+    """The parts of the measurement itself that differ: then a difference need not come from the weights.
+
+    That one network has noise and the other has none is no such part, but other noise is.
+    """
+    parts = tuple(
         name for name in MEASURE_SETTINGS if _without_seed(a.spec.get(name)) != _without_seed(b.spec.get(name))
     )
+    noises = [surface.spec.get("noise") for surface in (a, b)]
+    return (*parts, "noise") if None not in noises and noises[0] != noises[1] else parts
 
 
 def same_weights(a: Surface, b: Surface) -> bool:

@@ -56,6 +56,8 @@ def describe_settings(surface: Surface) -> dict[str, str]:
         "Precision": _plain(spec.get("precision")),
         "Seeds": f"directions {recipe.get('seed', '?')}{attack}",
     }
+    if "noise" in spec:
+        described["Noise"] = describe_noise(spec)
     if layers := recipe.get("layers"):
         described["Layers moved"] = _plain(layers)
     return described
@@ -105,6 +107,16 @@ def epsilon_of(surface: Surface) -> float | None:
     """The size of the attack of a surface; None if nothing was attacked or the file does not say it."""
     epsilon = _mapping(surface.spec.get("attack")).get("epsilon")
     return float(epsilon) if is_attacked(surface) and isinstance(epsilon, int | float) else None
+
+
+def describe_noise(spec: Mapping[str, Any]) -> str:
+    """The noise of a spec, for example `parametric, on weights, mean of 5 draws, seed 0`; `none` without."""
+    noise = _mapping(spec.get("noise"))
+    if not noise:
+        return "none"
+    kind = "parametric, on weights" if noise.get("kind") == "pni-w" else _plain(noise.get("kind"))
+    draws = noise.get("draws")
+    return f"{kind}, {'1 draw' if draws == 1 else f'mean of {_plain(draws)} draws'}, seed {_plain(noise.get('seed'))}"
 
 
 def attacks_apart(surfaces: Sequence[Surface]) -> list[str]:

@@ -12,6 +12,8 @@ from landscape.losses import cross_entropy
 from landscape.protocols import Measurement
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from torch import Tensor
 
     from landscape.protocols import Attack, ExampleLoss, Forward
@@ -65,6 +67,23 @@ def measure(
         clean_loss=columns[1].astype(np.float32),
         adversarial_correct=columns[2].astype(np.uint8),
         clean_correct=columns[3].astype(np.uint8),
+    )
+
+
+def averaged(draws: Sequence[Measurement]) -> Measurement:
+    """One measurement of a model with noise from those of several draws: mean losses, and sums of the verdicts.
+
+    Args:
+        draws: at least one, of the same examples; of a model without noise there is one, which comes back as it is.
+    """
+    if len(draws) == 1:
+        return draws[0]
+    columns = {name: np.stack([draw.arrays()[name] for draw in draws]) for name in draws[0].arrays()}
+    return Measurement(
+        adversarial_loss=columns["adversarial_loss"].mean(axis=0, dtype=np.float64).astype(np.float32),
+        clean_loss=columns["clean_loss"].mean(axis=0, dtype=np.float64).astype(np.float32),
+        adversarial_correct=columns["adversarial_correct"].sum(axis=0).astype(np.uint8),
+        clean_correct=columns["clean_correct"].sum(axis=0).astype(np.uint8),
     )
 
 

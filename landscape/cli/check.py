@@ -24,6 +24,7 @@ ELSEWHERE: dict[str, Any] = {
     "objective": "adversarial",
     "cache_dir": None,
     "shard": None,
+    "noise_draws": 1,
     "dry_run": False,
     "out": None,
 }

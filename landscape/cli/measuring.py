@@ -84,6 +84,13 @@ measuring_options = options.combined(
     options.example_options,
     measured_options,
     options.cache_options,
+    click.option(
+        "--noise-draws",
+        type=click.IntRange(min=1, max=254),
+        default=1,
+        show_default=True,
+        help="Draws of noise to average over, of networks with parametric noise.",
+    ),
     click.option("--shard", type=options.Part(), help="Compute only part I/N of the points, for job arrays."),
     click.option("--dry-run", is_flag=True, help="Say what it would cost, from one measured point, and stop."),
     options.output_options,
@@ -123,6 +130,7 @@ class Measuring:
     batchnorm: str
     batchnorm_source: str | None
     batchnorm_batch_size: int | None
+    noise_draws: int
     model: str | None
     num_classes: int | None
     normalization: str | None
@@ -216,6 +224,10 @@ def plans_for(
         for source in sources
         for plan in _plans(source, wanted, load, num_directions=directions, grid=grid)
     ]
+    if wanted.noise_draws > 1 and not any("noise" in plan.spec for _, plan in plans):
+        raise InputError(
+            "--noise-draws is for networks with parametric noise, and none of these has any; leave it out."
+        )
     if wanted.split == "both":
         _require_separate_splits(plans, wanted)
     return plans
@@ -329,6 +341,7 @@ def _plans(
             batchnorm=wanted.batchnorm_policy(),
             precision=wanted.precision,
             seed=wanted.seed,
+            noise_draws=wanted.noise_draws,
             batch_size=wanted.batch_size,
             compiled=wanted.compiled,
             device=wanted.device,

@@ -37,6 +37,8 @@ def command(
 ) -> None:
     """Train a model: an objective, natural, at, trades, mart or rst, perhaps with a weight perturbation as in at-awp.
 
+    at-pni has parametric noise in place of a perturbation.
+
     The same command goes on with a run that was stopped, exactly where it was. The run folder gets config.json,
     history.csv, last.pt, best.pt (highest robust accuracy on validation examples, or else on test examples) and
     epoch-NNN.pt.

@@ -118,6 +118,12 @@ perturbation_options = _section(
     _option("--rwp-mask-loss", help="The loss that c-min is for, ce or objective.  [default: ce]"),
 )
 
+noise_options = _section(
+    "Parametric noise",
+    _option("--noise-alpha", type=_AT_LEAST_ZERO, help="Its initial scale in at-pni.  [default: 0.25]"),
+    _option("--noise-draws", type=int, help="Draws of it that evaluations are averaged over.  [default: 1]"),
+)
+
 running_options = _section(
     "Running",
     _option("--device", help="auto, cpu, cuda or cuda:N.  [default: auto]"),
@@ -140,6 +146,7 @@ setting_options = combined(
     attack_options,
     objective_options,
     perturbation_options,
+    noise_options,
     running_options,
 )
 """One option for every field of `TrainConfig`."""

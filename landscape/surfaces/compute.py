@@ -13,6 +13,7 @@ import numpy.typing as npt
 
 from landscape.devices import describe_machine
 from landscape.errors import Interrupted, SurfaceError
+from landscape.models.noisy import is_noisy
 from landscape.surfaces.engines import InProcess, completed
 from landscape.surfaces.plan import NUM_DIRECTIONS, Shard, SurfacePlan, plan_surface
 from landscape.surfaces.store import Session, SurfaceStore
@@ -57,6 +58,7 @@ def compute_surface(
     precision: str = "fp32",
     compiled: bool = False,
     seed: int = 0,
+    noise_draws: int = 1,
     batch_size: int | None = None,
     cache_dir: Path | str | None = None,
     device: str = "auto",
@@ -80,7 +82,9 @@ def compute_surface(
             examples in batches of 128), `batch` (each batch's own), or a `ReestimatedStatistics` or `BatchStatistics`.
         precision: `fp32` (TF32 off), `tf32` or `bf16`.
         compiled: whether torch.compile compiles the model (half a minute, once); changes nothing but rounding.
-        seed: seed of directions and random starts.
+        seed: seed of directions, random starts and noise.
+        noise_draws: draws of noise that losses and accuracies are means over, for a network with parametric noise;
+            without effect on others.
         batch_size: examples in one batch; by memory when None.
         cache_dir: folder to take the surface from or to write it to; None reads and writes nothing.
         device: `auto`, `cpu`, `cuda` or `cuda:N`.
@@ -109,6 +113,7 @@ def compute_surface(
         precision=precision,
         compiled=compiled,
         seed=seed,
+        noise_draws=noise_draws,
         batch_size=batch_size,
         device=device,
         label=label,
@@ -196,6 +201,7 @@ def estimate_cost(plan: SurfacePlan, *, cache_dir: Path | str | None = None, sha
     steps, restarts = int(settings.get("num_steps", 0)), int(settings.get("num_restarts", 1))
     steps *= plan.settings.objective == "adversarial"
     passes = 2 * steps * restarts + 1 + restarts + plan.settings.batchnorm.num_passes(steps)
+    passes *= plan.settings.noise.count if is_noisy(plan.model) else 1
     return Cost(
         num_points=len(missing),
         num_total=len(points),

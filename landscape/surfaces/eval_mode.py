@@ -31,6 +31,7 @@ class PlainModel:
         self._plan = plan
         self._callers = _state_of(plan.model), plan.examples.inputs.clone()
         self._model = copy.deepcopy(plan.model).eval().requires_grad_(False).to(plan.device)
+        next(plan.settings.noise.of(self._model))  # the draw that the sweep begins with
         self._buffers = {name: buffer.clone() for name, buffer in self._model.named_buffers()}
         self._inputs = plan.examples.inputs.to(plan.device, copy=True)
         self._labels = plan.examples.labels.to(plan.device)

@@ -69,8 +69,8 @@ def means_at(surface: Surface, point: Point) -> dict[str, float]:
     with np.errstate(invalid="ignore", over="ignore"):
         losses = {name: float(np.mean(found[name], dtype=np.float64)) for name in ("adversarial_loss", "clean_loss")}
     return losses | {
-        "robust_error": float(np.mean(found["adversarial_correct"] == 0)),
-        "natural_error": float(np.mean(found["clean_correct"] == 0)),
+        "robust_error": 1.0 - float(np.mean(found["adversarial_correct"])) / surface.num_draws,
+        "natural_error": 1.0 - float(np.mean(found["clean_correct"])) / surface.num_draws,
     }
 
 

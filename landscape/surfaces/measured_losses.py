@@ -104,6 +104,19 @@ class NormalisedCrossEntropy(MeasuredLoss):
         return {"logit_norm": self.mean_norm}
 
 
+@dataclass(frozen=True)
+class Joint(MeasuredLoss):
+    """(CE(f(x), y) + CE(f(x'), y)) / 2, in nats, the objective of parametric noise injection."""
+
+    def settings(self) -> dict[str, Any]:
+        """Its name."""
+        return {"name": "joint"}
+
+    def __call__(self, clean: Tensor, logits: Tensor, labels: Tensor) -> Tensor:
+        """Half of `losses.cross_entropy` of both."""
+        return 0.5 * cross_entropy(clean, labels) + 0.5 * cross_entropy(logits, labels)
+
+
 @dataclass(frozen=True, kw_only=True)
 class Trades(MeasuredLoss):
     """CE(f(x), y) + beta KL(f(x) || f(x')), in nats; of a clean example the first term.
@@ -167,6 +180,8 @@ def find_loss(loss: str | MeasuredLoss, training: Mapping[str, Any] | None = Non
 def _trained_with(training: Mapping[str, Any]) -> MeasuredLoss:
     method, settings = training.get("method"), training.get("settings")
     settings = settings if isinstance(settings, Mapping) else {}
+    if method == "at-pni":
+        return Joint()
     objective = str(method).partition("-")[0]
     if objective == "rst":
         objective = str(settings.get("rst_base"))

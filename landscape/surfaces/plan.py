@@ -16,6 +16,7 @@ from landscape.datasets.examples import Examples
 from landscape.devices import default_batch_size, find_device
 from landscape.errors import InputError
 from landscape.files import digest_json
+from landscape.models.noisy import NoiseDraws, is_noisy
 from landscape.numerics import NUMERICS
 from landscape.protocols import Attack, DirectionRecipe
 from landscape.surfaces.batchnorm import BatchNormPolicy, find_policy
@@ -106,6 +107,7 @@ class SurfacePlan:
             "precision": self.settings.precision,
             "grid": self.settings.grid.to_spec(),
             "num_directions": self.num_directions,
+            **({"noise": self.settings.noise.settings()} if is_noisy(self.model) else {}),
         }
 
     @property
@@ -167,6 +169,7 @@ def plan_surface(
     precision: str = "fp32",
     compiled: bool = False,
     seed: int = 0,
+    noise_draws: int = 1,
     batch_size: int | None = None,
     device: str = "auto",
     label: str | None = None,
@@ -207,6 +210,7 @@ def plan_surface(
         compiled=compiled,
         loss=find_loss(loss, model.training if isinstance(model, Checkpoint) else None),
         batchnorm=policy,
+        noise=NoiseDraws(seed=seed, count=_whole("the number of noise draws", noise_draws)),
     )
     return SurfacePlan(
         model=network,

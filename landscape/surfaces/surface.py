@@ -52,7 +52,8 @@ class Surface:
         example_ids: (n,) int64, positions in the split.
         labels: (n,) int64.
         status: (D, A[, B]) uint8, 0 missing, 1 done, 2 not finite.
-        arrays: the four arrays by name, each (D, A[, B], n); may be read from the file when first asked for.
+        arrays: the four arrays of a `Measurement` by name, each (D, A[, B], n); may be read from the file when first
+            asked for.
         centre: the measurement of the unperturbed model; filled as a missing point where `centre_status` is 0.
         centre_status: as `status`.
         provenance: how points came to be: versions, device, batch size, one entry for each process.
@@ -86,13 +87,19 @@ class Surface:
 
     @property
     def adversarial_correct(self) -> npt.NDArray[np.uint8]:
-        """(D, A[, B], n) 1 where right on the adversarial examples, 255 where missing."""
+        """(D, A[, B], n) draws of noise, mostly 1, in which it is right on adversarial examples; 255 where missing."""
         return self.arrays["adversarial_correct"]
 
     @property
     def clean_correct(self) -> npt.NDArray[np.uint8]:
-        """(D, A[, B], n) 1 where right on the examples themselves, 255 where missing."""
+        """(D, A[, B], n) draws of noise, mostly 1, in which it is right on the examples; 255 where missing."""
         return self.arrays["clean_correct"]
+
+    @property
+    def num_draws(self) -> int:
+        """Draws of noise that the numbers are means over; 1 for a model without noise."""
+        noise = self.spec.get("noise")
+        return int(noise.get("draws", 1)) if isinstance(noise, Mapping) else 1
 
     @property
     def num_points(self) -> int:
@@ -142,19 +149,20 @@ class Surface:
             InputError: the quantity is unknown.
         """
         source = _source(quantity)
-        return _as_quantity(self.arrays[source], source)
+        return _as_quantity(self.arrays[source], source, self.num_draws)
 
     def centre_values(self, quantity: str = "loss") -> Floats:
         """(n,) float64 values at the centre; NaN if the centre is missing."""
         source = _source(quantity)
-        return _as_quantity(self.centre.arrays()[source], source)
+        return _as_quantity(self.centre.arrays()[source], source, self.num_draws)
 
     def mean(self, quantity: str = "loss") -> Floats:
         """(D, A[, B]) float64 means over examples; NaN where a point is missing or not finite."""
         source = _source(quantity)
         with np.errstate(invalid="ignore", over="ignore"):  # points that are not finite are masked below
             means = np.mean(self.arrays[source], axis=-1, dtype=np.float64)
-        return np.where(self.status == DONE, 1.0 - means if source.endswith("correct") else means, np.nan)
+        means = 1.0 - means / self.num_draws if source.endswith("correct") else means
+        return np.where(self.status == DONE, means, np.nan)
 
     def centre_mean(self, quantity: str = "loss") -> float:
         """Mean over examples at the centre; NaN if it is missing or not finite."""
@@ -175,7 +183,7 @@ class Surface:
         usable = self.status == DONE
         total = np.zeros((*self.grid.shape, len(self.example_ids)))
         for line, used in zip(self.arrays[source], usable, strict=True):
-            total[used] += _as_quantity(line[used], source)
+            total[used] += _as_quantity(line[used], source, self.num_draws)
         count = usable.sum(axis=0)
         if len(self.example_ids) < 2:
             return np.full(self.grid.shape, np.nan)
@@ -255,8 +263,8 @@ def _source(quantity: str) -> str:
     return _SOURCES[quantity]
 
 
-def _as_quantity(array: npt.NDArray[Any], source: str) -> Floats:
+def _as_quantity(array: npt.NDArray[Any], source: str, num_draws: int) -> Floats:
     values = array.astype(np.float64)
     if source.endswith("loss"):
         return values
-    return np.where(array == NO_VERDICT, np.nan, 1.0 - values)
+    return np.where(array == NO_VERDICT, np.nan, 1.0 - values / num_draws)

@@ -6,17 +6,18 @@ by the attack on f_{w + a d} at every a. In a plane, g(a, b) moves to w + a d + 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 
-from landscape.attacks.measure import measure
+from landscape.attacks.measure import averaged, measure
 from landscape.attacks.pgd import NoAttack
 from landscape.devices import arithmetic
 from landscape.errors import InputError
+from landscape.models.noisy import NoiseDraws
 from landscape.names import OBJECTIVES, PRECISIONS
 from landscape.protocols import Measurement
 from landscape.surfaces.batchnorm import BatchNormPolicy, FrozenStatistics
@@ -51,6 +52,7 @@ class SweepSettings:
         compiled: whether torch.compile compiles the model once for all points; pays for large models.
         loss: what is measured; the attack ascends the cross-entropy whichever it is.
         batchnorm: which statistics BatchNorm normalizes by.
+        noise: draws of noise that are averaged over, where the model has any.
 
     Raises:
         InputError: an unknown objective or precision.
@@ -66,6 +68,7 @@ class SweepSettings:
     compiled: bool = False
     loss: MeasuredLoss = field(default_factory=CrossEntropy)
     batchnorm: BatchNormPolicy = field(default_factory=FrozenStatistics)
+    noise: NoiseDraws = field(default_factory=NoiseDraws)
 
     def __post_init__(self) -> None:
         if self.objective not in OBJECTIVES:
@@ -95,16 +98,14 @@ class Sweep:
         ordered = examples if order is None else examples.take(order)
         self._inputs = ordered.inputs.to(device)
         self._labels = ordered.labels.to(device)
-        self._estimated: Tensor | None = None
-        self._attack, self._starts = self._objective(ordered)
+        self._plays = self._objective(ordered)
         self._drawn: tuple[int, tuple[Weights, ...]] | None = None
 
     def __call__(self, point: Point) -> Measurement:
         """The measurement at a point (direction, *grid index), or at the centre."""
         self.move_to(point)
         with arithmetic(self._settings.precision, self._device):
-            self._settle()
-            return self._in_given_order(self._measure(self._attack, self._starts))
+            return self._over_draws(lambda play: self._measure(play.attack, play.starts))
 
     def move_to(self, point: Point) -> None:
         """Displace the weights."""
@@ -114,25 +115,40 @@ class Sweep:
         """The measurement of the clean examples alone, at the centre."""
         self.move_to(CENTRE)
         with arithmetic(self._settings.precision, self._device):
-            self._settle()
-            return self._in_given_order(self._measure(NoAttack(), None))
+            return self._over_draws(lambda play: self._measure(NoAttack(), None))
 
     @torch.no_grad()
     def mean_logit_norm(self) -> float:
         """Mean over the examples of ||z||, their logits at the centre, in single precision and batches of their own."""
         self.move_to(CENTRE)
         size = self._batchnorm.batch_size(len(self._inputs)) or NORM_BATCH
+        logits = []
         with arithmetic("fp32", self._device):
-            self._settle()
-            logits = [self._resident(batch) for batch in torch.split(self._inputs, size)]
+            for play in self._played():
+                self._settle(play)
+                logits += [self._resident(batch) for batch in torch.split(self._inputs, size)]
         return float(torch.cat(logits).double().norm(dim=1).mean())
 
-    def _settle(self) -> None:
+    def _over_draws(self, measured: Callable[[_Play], Measurement]) -> Measurement:
+        """The measurement at the present weights, averaged over the draws of noise; one where there is no noise."""
+        draws = []
+        for play in self._played():
+            self._settle(play)
+            draws.append(measured(play))
+        return self._in_given_order(averaged(draws))
+
+    def _played(self) -> Iterator[_Play]:
+        """Give the model one draw of noise after the other, with what is played then."""
+        for draw in self._settings.noise.of(self._resident.module):
+            yield self._plays[draw]
+
+    def _settle(self, play: _Play) -> None:
         """Give BatchNorm the statistics of the present weights."""
-        examples = self._estimated
-        if examples is None:
-            examples = self._batchnorm.examples(self._resident, self._inputs, self._labels, self._attack, self._starts)
-        self._batchnorm.settle(self._resident, examples)
+        self._batchnorm.settle(self._resident, self._examples_of(play) if play.estimated is None else play.estimated)
+
+    def _examples_of(self, play: _Play) -> Tensor:
+        """The examples that statistics are estimated from."""
+        return self._batchnorm.examples(self._resident, self._inputs, self._labels, play.attack, play.starts)
 
     def _measure(self, attack: Attack, starts: Tensor | None) -> Measurement:
         return measure(
@@ -170,21 +186,41 @@ class Sweep:
     def _on_device(self, direction: Weights) -> Weights:
         return {name: part.to(self._device) for name, part in direction.items()}
 
-    def _objective(self, examples: Examples) -> tuple[Attack, Tensor | None]:
-        attack = self._settings.attack
+    def _objective(self, examples: Examples) -> list[_Play]:
+        """What is played under each draw of noise."""
+        attack, num_draws = self._settings.attack, self._settings.noise.count
         if self._settings.objective == "clean":
-            return NoAttack(), None
+            return [_Play(attack=NoAttack())] * num_draws
         starts = attack.starts(examples.ids, examples.image_shape, seed=self._settings.seed)
-        starts = None if starts is None else starts.to(self._device)
+        play = _Play(attack=attack, starts=None if starts is None else starts.to(self._device))
         if self._settings.objective == "adversarial":
-            return attack, starts
-        recorder = _Recorder(attack)
+            return [play] * num_draws
+        return [self._recorded(play) for _ in self._settings.noise.of(self._resident.module)]
+
+    def _recorded(self, play: _Play) -> _Play:
+        """The examples that are made at the centre, to be played again at every point."""
+        recorder = _Recorder(play.attack)
         with arithmetic(self._settings.precision, self._device):
             # As the examples that are measured, those of the statistics are made once.
-            self._estimated = self._batchnorm.examples(self._resident, self._inputs, self._labels, attack, starts)
-            self._settle()
-            self._measure(recorder, starts)
-        return _Replay(), recorder.recorded()
+            play = replace(play, estimated=self._examples_of(play))
+            self._settle(play)
+            self._measure(recorder, play.starts)
+        return replace(play, attack=_Replay(), starts=recorder.recorded())
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Play:
+    """What a model meets at every point under one draw of its noise.
+
+    Attributes:
+        attack: makes the adversarial examples.
+        starts: (R, n, C, H, W) of the attack; None without.
+        estimated: examples for BatchNorm's statistics that were made once; None where they are made at every point.
+    """
+
+    attack: Attack
+    starts: Tensor | None = None
+    estimated: Tensor | None = None
 
 
 class _Recorder:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from landscape import names
 from landscape.errors import InputError
+from landscape.models.noisy import MOST_DRAWS
 from landscape.training.method_rules import METHOD_RULES, require_sensible
 
 if TYPE_CHECKING:
@@ -18,13 +19,21 @@ AT_LEAST: Mapping[str, int] = {
     "epochs": 1, "batch_size": 1, "awp_warmup": 0, "attack_steps": 1, "seed": 0,
     "eval_every": 1, "eval_examples": 1, "checkpoint_every": 1, "validation": 1, "train_examples": 1,
     "awp_steps": 1, "awp_alternations": 1, "rwp_steps": 1, "labelled": 1,
-    "lr_drop_epoch": 0, "epsilon_ramp": 0, "cutout": 1, "accumulate": 1,
+    "lr_drop_epoch": 0, "epsilon_ramp": 0, "cutout": 1, "accumulate": 1, "noise_draws": 1,
 }  # fmt: skip
 """Smallest value of whole numbers."""
 
 ABOVE_ZERO = ("lr", "gamma", "step_size", "lr_one_drop", "l1", "l2", "mixup", "c_min")
 
-NOT_NEGATIVE = ("epsilon", "weight_decay", "beta_trades", "mart_lambda", "drop_below", "unlabelled_weight")
+NOT_NEGATIVE = (
+    "epsilon",
+    "weight_decay",
+    "beta_trades",
+    "mart_lambda",
+    "drop_below",
+    "unlabelled_weight",
+    "noise_alpha",
+)
 
 CHOICES: Mapping[str, tuple[str, ...]] = {
     "method": names.METHODS,
@@ -179,6 +188,14 @@ def _accumulate(config: TrainConfig) -> str | None:
     return f"accumulate is at most batch_size, got {config.accumulate} parts of {config.batch_size} examples."
 
 
+def _noise(config: TrainConfig) -> str | None:
+    if config.noise_draws > MOST_DRAWS:
+        return f"noise_draws of a training run is at most {MOST_DRAWS}, got {config.noise_draws}."
+    if config.injects_noise and config.compile:
+        return "at-pni draws new noise in every pass, which a compiled model would not notice; leave out --compile."
+    return None
+
+
 RULES: list[Rule] = [
     _model_arguments,
     _perturbation_settings,
@@ -189,6 +206,7 @@ RULES: list[Rule] = [
     _mixup,
     _ramp,
     _accumulate,
+    _noise,
     *METHOD_RULES,
 ]
 """Asked in this order, after types, ranges and choices."""

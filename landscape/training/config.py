@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from landscape.attacks.suite import parse_attack
 from landscape.attacks.threat import ThreatModel
 from landscape.errors import InputError
+from landscape.models.noisy import INITIAL_ALPHA
 from landscape.models.normalize import NORMALIZATIONS, Normalization, parse_normalization
 from landscape.training.checks import require_allowed
 from landscape.training.defaults import (
@@ -59,7 +60,10 @@ class TrainConfig:
         rwp_mask_loss: which loss c_min is for, "ce" on x' or the "objective"'s.
         beta_trades: weight of the divergence in TRADES, at least 0.
         mart_lambda: weight of the divergence in MART, at least 0.
-        attack_mode: the model's mode while examples are made, "train" or "eval"; by default train for at, else eval.
+        attack_mode: the model's mode while examples are made, "train" or "eval"; by default train for at (eval for
+            at-pni), else eval.
+        noise_alpha: initial scale of the noise that at-pni has on the weights of every layer, at least 0.
+        noise_draws: draws of that noise which evaluations are averaged over, from 1 to 254.
         drop_below: examples whose cross-entropy on x' is below do not count, in nats; None for all count.
         rst_base: the objective of rst, "trades" or "mart".
         labelled: rst hides the labels of all training examples but this many.
@@ -123,6 +127,8 @@ class TrainConfig:
     beta_trades: float = 6.0
     mart_lambda: float = 5.0
     attack_mode: str | None = None
+    noise_alpha: float = INITIAL_ALPHA
+    noise_draws: int = 1
     drop_below: float | None = None
     rst_base: str = "trades"
     labelled: int | None = None
@@ -167,13 +173,18 @@ class TrainConfig:
 
     @property
     def perturbation(self) -> str:
-        """The name of the method's weight perturbation, or "none"."""
+        """The second part of the method's name, or "none"."""
         return self.method.partition("-")[2] or "none"
 
     @property
     def perturbs(self) -> bool:
         """Whether the method has a weight perturbation."""
-        return self.perturbation != "none"
+        return self.perturbation not in ("none", "pni")
+
+    @property
+    def injects_noise(self) -> bool:
+        """Whether the network has parametric noise."""
+        return self.perturbation == "pni"
 
     @classmethod
     def from_dict(cls, settings: Mapping[str, Any]) -> TrainConfig:

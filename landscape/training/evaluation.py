@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from landscape.attacks.measure import measure
+from landscape.attacks.measure import averaged, measure
+from landscape.models.noisy import NoiseDraws
 from landscape.randomness import Stream, permutation
-from landscape.weights import bind
+from landscape.weights import ResidentModel
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
     from landscape.protocols import Attack, Measurement
 
 SEED = 0
-"""Of the choice of examples and of their random starts: the same for all runs, so that they can be compared."""
+"""Of the choice of examples, their random starts and noise: the same for all runs, so that they can be compared."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,12 +32,14 @@ class Evaluation:
         splits: "train", "test" and perhaps "validation" examples, on the model's device.
         starts: random starts for each, on the same device.
         batch_size: examples in one batch.
+        num_draws: draws of the noise of a noisy model that the numbers are means over.
     """
 
     attack: Attack
     splits: Mapping[str, Examples]
     starts: Mapping[str, Tensor | None]
     batch_size: int
+    num_draws: int = 1
 
     @classmethod
     def prepare(
@@ -48,6 +51,7 @@ class Evaluation:
         validation: Examples | None = None,
         num_examples: int | None,
         batch_size: int,
+        num_draws: int = 1,
     ) -> Evaluation:
         """Choose the examples, at most `num_examples` of each split (None: all), and draw their random starts."""
         whole = {"train": train, "test": test} | ({} if validation is None else {"validation": validation})
@@ -57,6 +61,7 @@ class Evaluation:
             splits=splits,
             starts={name: _starts(attack, examples) for name, examples in splits.items()},
             batch_size=batch_size,
+            num_draws=num_draws,
         )
 
     def __call__(self, model: nn.Module) -> dict[str, float]:
@@ -64,28 +69,33 @@ class Evaluation:
 
         Losses are mean cross-entropies in nats, accuracies lie in [0, 1]. The model is copied, never changed.
         """
-        forward = bind(model, {})
+        resident = ResidentModel(model)
+        noise = NoiseDraws(seed=SEED, count=self.num_draws)
         numbers: dict[str, float] = {}
-        for name, examples in self.splits.items():
-            measured = measure(
-                forward,
-                examples.inputs,
-                examples.labels,
-                self.attack,
-                starts=self.starts[name],
-                batch_size=self.batch_size,
-            )
-            numbers |= _means(name, measured)
+        for name in self.splits:
+            draws = [self._measure(resident, name) for _ in noise.of(resident.module)]
+            numbers |= _means(name, averaged(draws), num_draws=len(draws))
         numbers["robust_gap"] = numbers["train_robust_accuracy"] - numbers["test_robust_accuracy"]
         return numbers
 
+    def _measure(self, resident: ResidentModel, split: str) -> Measurement:
+        examples = self.splits[split]
+        return measure(
+            resident,
+            examples.inputs,
+            examples.labels,
+            self.attack,
+            starts=self.starts[split],
+            batch_size=self.batch_size,
+        )
 
-def _means(split: str, measured: Measurement) -> dict[str, float]:
+
+def _means(split: str, measured: Measurement, *, num_draws: int) -> dict[str, float]:
     return {
         f"{split}_natural_loss": float(measured.clean_loss.mean(dtype=np.float64)),
-        f"{split}_natural_accuracy": float(measured.clean_correct.mean(dtype=np.float64)),
+        f"{split}_natural_accuracy": float(measured.clean_correct.mean(dtype=np.float64)) / num_draws,
         f"{split}_robust_loss": float(measured.adversarial_loss.mean(dtype=np.float64)),
-        f"{split}_robust_accuracy": float(measured.adversarial_correct.mean(dtype=np.float64)),
+        f"{split}_robust_accuracy": float(measured.adversarial_correct.mean(dtype=np.float64)) / num_draws,
     }
 
 

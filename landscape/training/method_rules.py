@@ -12,7 +12,19 @@ from landscape.training.selection import parse_loss_range
 if TYPE_CHECKING:
     from landscape.training.config import TrainConfig
 
+_JOINT_LOSS = (
+    "parametric noise has a joint loss of its own, half on clean and half on adversarial examples, which takes the "
+    "place of the objective's; use at-pni"
+)
+
+_TWO_AT_ONCE = (
+    "a weight perturbation is sized by the weights that are stored, and parametric noise shows the loss others in "
+    "every pass; use at-awp or at-pni"
+)
+
 SENSELESS: Mapping[str, str] = {
+    **{f"{objective}-pni": _JOINT_LOSS for objective in ("natural", "trades", "mart", "rst")},
+    **{f"at-{pair}": _TWO_AT_ONCE for one in ("awp", "rwp", "random") for pair in (f"{one}-pni", f"pni-{one}")},
     "natural-rwp": "the threshold c_min is a loss on adversarial examples, which natural training does not make; "
     "use natural-awp or at-rwp",
 }
@@ -64,6 +76,11 @@ PLACES = (
         settings=("c_min", "rwp_steps", "rwp_accumulation", "rwp_mask", "rwp_mask_loss"),
         holds=lambda config: config.perturbation == "rwp",
         words="methods with -rwp",
+    ),
+    _Place(
+        settings=("noise_alpha", "noise_draws"),
+        holds=lambda config: config.injects_noise,
+        words="methods with -pni",
     ),
     _Place(
         settings=("attack_mode", "drop_below"),

@@ -118,6 +118,16 @@ class AdversarialTraining(Natural):
         _count(model, batch.inputs)
 
 
+class JointTraining(Objective):
+    """(CE(f(x), y) + CE(f(x'), y)) / 2, the joint loss of parametric noise injection (He et al. 2019, Eq. 8)."""
+
+    def losses(self, forward: Forward, batch: Batch, examples: Tensor) -> Losses:
+        """Two passes: clean, adversarial."""
+        clean = cross_entropy(forward(batch.inputs), batch.labels)
+        adversarial = cross_entropy(forward(examples), batch.labels)
+        return Losses(training=0.5 * clean + 0.5 * adversarial, adversarial=adversarial.detach(), weights=batch.weights)
+
+
 @dataclass(frozen=True, kw_only=True)
 class Trades(Objective):
     """CE(f(x), y) + beta KL(f(x) || f(x')) (Zhang et al. 2019).

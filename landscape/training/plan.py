@@ -15,6 +15,7 @@ from landscape.attacks.suite import parse_attack
 from landscape.datasets.registry import data_place, dataset_info, has_separate_splits, load_examples
 from landscape.datasets.subsets import balanced_subset, validation_split
 from landscape.errors import InputError, TrainingError
+from landscape.models.noisy import inject_noise
 from landscape.models.normalize import Normalization, NormalizedModel, normalized, parse_normalization
 from landscape.models.registry import build_model, model_arguments, require_fit, with_given
 from landscape.names import DATASETS
@@ -78,6 +79,7 @@ class Plan:
             validation=self.validation,
             num_examples=num_examples,
             batch_size=max(self.settings.batch_size, 128),
+            num_draws=self.settings.noise_draws,
         )
 
 
@@ -136,6 +138,8 @@ def make_plan(
         raise InputError("model_arguments belong to a model by its name; leave them out with a network of your own.")
     else:
         network = copy.deepcopy(model)
+    if settings.injects_noise:
+        network = inject_noise(network, alpha=settings.noise_alpha)
     if settings.start_from is not None:
         start_from(network, Path(settings.start_from))
     network.requires_grad_(True)

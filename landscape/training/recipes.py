@@ -8,7 +8,16 @@ from typing import TYPE_CHECKING
 from landscape.attacks.pgd import PGD
 from landscape.training.adversarial_weights import AdversarialWeightPerturbation
 from landscape.training.crafting import NoCrafting, NoiseCrafting, UniformCrafting, classification, divergence
-from landscape.training.objectives import AdversarialTraining, Mart, Natural, Objective, Trades, WithoutSmallLosses
+from landscape.training.objectives import (
+    AdversarialTraining,
+    JointTraining,
+    Mart,
+    Natural,
+    Objective,
+    Trades,
+    WithoutSmallLosses,
+)
+from landscape.training.parametric_noise import NoNoise, RenewedNoise
 from landscape.training.perturbations import AfterWarmup, NoPerturbation, Perturbation
 from landscape.training.random_weights import RandomWeightPerturbation
 from landscape.training.regularizers import Penalty
@@ -36,7 +45,12 @@ def recipe_of(settings: Settings) -> Recipe:
         perturbation=perturbation,
         penalty=Penalty(weight_decay=settings.weight_decay, l1=settings.l1 or 0.0, l2=settings.l2),
         num_parts=settings.accumulate,
+        noise=RenewedNoise(seed=settings.seed) if settings.injects_noise else NoNoise(),
     )
+
+
+def _at(settings: Settings) -> Objective:
+    return JointTraining() if settings.injects_noise else AdversarialTraining()
 
 
 def _trades(settings: Settings) -> Objective:
@@ -54,13 +68,15 @@ def _rst(settings: Settings) -> Objective:
 
 
 def _uniform(settings: Settings) -> Crafting:
+    # The reference of parametric noise makes its examples in eval mode, that of adversarial training does not.
+    usual = "eval" if settings.injects_noise else "train"
     attack = PGD(
         threat=settings.threat,
         step_size=settings.step_size,
         num_steps=settings.attack_steps,
         num_restarts=settings.awp_alternations,
     )
-    return UniformCrafting(attack=attack, training_mode=settings.attack_mode != "eval")
+    return UniformCrafting(attack=attack, training_mode=(settings.attack_mode or usual) == "train")
 
 
 def _noise(settings: Settings, loss: AscendedLoss) -> Crafting:
@@ -107,7 +123,7 @@ def _ball(settings: Settings, *, norm: str) -> RelativeBall:
 
 OBJECTIVES: Mapping[str, Callable[[Settings], Objective]] = {
     "natural": lambda settings: Natural(),
-    "at": lambda settings: AdversarialTraining(),
+    "at": _at,
     "trades": _trades,
     "mart": _mart,
     "rst": _rst,
@@ -128,5 +144,6 @@ PERTURBATIONS: Mapping[str, Callable[[Settings], Perturbation]] = {
     "awp": _awp,
     "rwp": _rwp,
     "random": _random,
+    "pni": lambda settings: NoPerturbation(),
 }
-"""The second part of a method's name."""
+"""The second part of a method's name; parametric noise is in the network, and moves no weights."""

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 
 import torch
 
+from landscape.models.noisy import noise_scales
+
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
@@ -20,7 +22,8 @@ class Penalty:
     with decay = weight_decay for every parameter, or l2 for those with more than one dimension and 0 for the others.
     Those with more than one are the weights of convolutions and linear layers; the reference picks the same ones of
     its models by their names, which lack "bn" and "bias". Decay acts through the gradient, so momentum sees it, and is
-    no part of a reported loss; l1 sum |p| is, as in the reference. None is a part of the loss that v raises.
+    no part of a reported loss; l1 sum |p| is, as in the reference. None is a part of the loss that v raises. Scales of
+    parametric noise have no penalty, as in its reference.
 
     Attributes:
         weight_decay: at least 0; without effect where there is l2.
@@ -40,8 +43,9 @@ class Penalty:
             l1 sum |p|, a scalar on the model's device; 0.0 without l1.
         """
         value: Tensor | float = 0.0
+        scales = {id(scale) for scale in noise_scales(model).values()}
         for parameter in model.parameters():
-            if parameter.grad is None:
+            if parameter.grad is None or id(parameter) in scales:
                 continue
             matrix = parameter.ndim > 1
             if self.l1 and matrix:

@@ -10,6 +10,7 @@ import torch
 
 from landscape.checkpoint_files import find_checkpoint, read_checkpoint_file
 from landscape.errors import CheckpointError
+from landscape.models.noisy import noise_scales
 from landscape.weights import digest_weights
 
 if TYPE_CHECKING:
@@ -21,6 +22,8 @@ logger = logging.getLogger(__name__)
 @torch.no_grad()
 def start_from(network: nn.Module, checkpoint: Path) -> bool:
     """Copy the weights of a checkpoint into a network, except a last layer for other classes, which stays new.
+
+    Scales of noise that the checkpoint does not have stay new too.
 
     Args:
         network: built for the data of the run; changed in place.
@@ -37,6 +40,8 @@ def start_from(network: nn.Module, checkpoint: Path) -> bool:
     other = [name for name, tensor in state.items() if name not in weights or weights[name].shape != tensor.shape]
     strange = [name for name in weights if name not in state]
     head = _last_layer(network)
+    scales = [name for name in noise_scales(network) if name not in weights]
+    other = [name for name in other if name not in scales]
     if strange or [name for name in other if name not in head]:
         wrong = (strange or [name for name in other if name not in head])[0]
         raise CheckpointError(
@@ -44,7 +49,7 @@ def start_from(network: nn.Module, checkpoint: Path) -> bool:
             "name its --model and --model-arguments."
         )
     for name, tensor in state.items():
-        if name not in other:
+        if name not in (*other, *scales):
             tensor.copy_(weights[name])
     if other:
         logger.info("the last layer (%s) is new: %s has other classes", ", ".join(other), checkpoint)

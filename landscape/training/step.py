@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import torch
 
+from landscape.training.parametric_noise import Noise, NoNoise
 from landscape.training.problem import BatchProblem
 
 if TYPE_CHECKING:
@@ -30,6 +31,7 @@ class Recipe:
         perturbation: where the gradient is taken.
         penalty: decay of the weights, and other penalties on their size.
         num_parts: in how many parts a batch passes through the model.
+        noise: which noise each pass of a noisy model has.
     """
 
     objective: Objective
@@ -37,6 +39,7 @@ class Recipe:
     perturbation: Perturbation
     penalty: Penalty
     num_parts: int = 1
+    noise: Noise = field(default_factory=NoNoise)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -76,11 +79,12 @@ def update(
         epoch: epochs finished so far, from 0.
         batch: batches of this epoch finished so far, from 0.
     """
-    problem = BatchProblem(model, data, recipe.objective, recipe.crafting, num_parts=recipe.num_parts)
-    optimizer.zero_grad(set_to_none=True)
-    with recipe.perturbation.applied(model, problem, epoch=epoch, batch=batch) as perturbed:
-        loss, removed = problem.descend()
-        loss = loss + recipe.penalty.add_gradients(model)
-    optimizer.step()
-    problem.conclude()
+    with recipe.noise.renewed(model, epoch=epoch, batch=batch):
+        problem = BatchProblem(model, data, recipe.objective, recipe.crafting, num_parts=recipe.num_parts)
+        optimizer.zero_grad(set_to_none=True)
+        with recipe.perturbation.applied(model, problem, epoch=epoch, batch=batch) as perturbed:
+            loss, removed = problem.descend()
+            loss = loss + recipe.penalty.add_gradients(model)
+        optimizer.step()
+        problem.conclude()
     return Updated(loss=loss, removed=removed, perturbed=perturbed)

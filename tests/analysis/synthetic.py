@@ -51,7 +51,7 @@ def make_surface(
     """g_i(alpha) = level_i + sharpness (1 + direction and example effects) |alpha|^1.8; `changes` go into the spec."""
     spec = copy.deepcopy(SPEC)
     for name, value in changes.items():
-        spec[name] = {**spec[name], **value} if isinstance(value, dict) else value
+        spec[name] = {**spec.get(name, {}), **value} if isinstance(value, dict) else value
     nodes = Grid.parse(grid)
     spec |= {"grid": nodes.to_spec(), "num_directions": num_directions}
     spec["data"]["num_examples"] = num_examples

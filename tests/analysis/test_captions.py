@@ -49,6 +49,15 @@ def test_caption_says_common_settings_once_and_others_by_name() -> None:
     assert "Masked" not in caption
 
 
+def test_caption_says_which_network_has_noise() -> None:
+    noise = {"kind": "pni-w", "seed": 0, "draws": 2}
+    a, b = make_surface(num_directions=3, num_examples=5), make_surface(num_directions=3, num_examples=5, noise=noise)
+    assert "Noise: none [at]; parametric, on weights, mean of 2 draws, seed 0 [pni]." in curves_caption(
+        [a, b], ["at", "pni"]
+    )
+    assert "Noise" not in curves_caption([a], ["at"])
+
+
 def test_caption_counts_masked_points_and_few_directions() -> None:
     surface = make_surface(
         num_directions=2, num_examples=5, missing=((0, 0),), not_finite=((1, 1), (1, 2)), centre_finite=False

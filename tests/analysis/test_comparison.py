@@ -49,6 +49,11 @@ SENTENCES: dict[str, tuple[dict[str, Any], dict[str, Any], tuple[str, ...]]] = {
         {**AWP, "attack": {"num_steps": 20}},
         ("Note: they were measured differently: attack (PGD-10 / PGD-20).",),
     ),
+    "other noise": (
+        {**AT, "noise": {"kind": "pni-w", "seed": 0, "draws": 1}},
+        {**AWP, "noise": {"kind": "pni-w", "seed": 0, "draws": 5}},
+        ("noise (parametric, on weights, 1 draw, seed 0 / parametric, on weights, mean of 5 draws, seed 0).",),
+    ),
     "smaller grid": ({**AT, "grid": "-0.3:0.3:7"}, AWP, ("at r = 0.25 by ~", "Note: ~ interpolated")),
     "no common radius": (
         {**AT, "grid": "-0.05:0.05:5"},

@@ -54,6 +54,13 @@ MEASURE_CASES: dict[str, tuple[dict[str, Any], tuple[str, ...]]] = {
 }
 
 
+def test_other_noise_is_another_measurement_and_no_noise_is_not() -> None:
+    noise = {"kind": "pni-w", "seed": 0, "draws": 2}
+    assert differing_measures(small(), small(noise=noise)) == ()
+    assert differing_measures(small(noise=noise), small(noise=noise)) == ()
+    assert differing_measures(small(noise=noise), small(noise={**noise, "draws": 3})) == ("noise",)
+
+
 @pytest.mark.parametrize(("changes", "names"), MEASURE_CASES.values(), ids=MEASURE_CASES.keys())
 def test_other_measurements_are_named(changes: dict[str, Any], names: tuple[str, ...]) -> None:
     assert differing_measures(small(), small(**changes)) == names

@@ -10,6 +10,7 @@ from landscape.analysis.settings import (
     attacks_apart,
     batchnorm_of,
     describe_attack,
+    describe_noise,
     describe_objective,
     describe_settings,
     in_pixels,
@@ -40,6 +41,27 @@ ATTACKS: dict[str, tuple[dict[str, Any], str]] = {
 @pytest.mark.parametrize(("changes", "text"), ATTACKS.values(), ids=ATTACKS.keys())
 def test_attack_in_words(changes: dict[str, Any], text: str) -> None:
     assert describe_attack({"attack": {**SPEC["attack"], **changes}}) == text
+
+
+@pytest.mark.parametrize(
+    ("spec", "text"),
+    [
+        pytest.param({}, "none", id="without"),
+        pytest.param(
+            {"noise": {"kind": "pni-w", "seed": 3, "draws": 1}}, "parametric, on weights, 1 draw, seed 3", id="1"
+        ),
+        pytest.param(
+            {"noise": {"kind": "pni-w", "seed": 0, "draws": 5}},
+            "parametric, on weights, mean of 5 draws, seed 0",
+            id="5",
+        ),
+        pytest.param(
+            {"noise": {"kind": "other"}}, "other, mean of not recorded draws, seed not recorded", id="unknown"
+        ),
+    ],
+)
+def test_noise_in_words(spec: dict[str, Any], text: str) -> None:
+    assert describe_noise(spec) == text
 
 
 def test_own_examples_are_not_of_a_split() -> None:

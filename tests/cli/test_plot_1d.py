@@ -14,16 +14,20 @@ import torch
 from landscape.attacks.threat import ThreatModel
 from landscape.checkpoints import save_checkpoint
 from landscape.cli.main import COMMANDS, main
+from landscape.models.noisy import inject_noise
 from landscape.models.registry import build_model
 from landscape.surfaces.store import load_surface
 
 SMALL = ("--directions", "2", "--alpha", "-1:1:3", "--examples", "20", "--attack", "pgd-2", "--device", "cpu")
 
 
-def write_checkpoint(path: Path, *, seed: int = 0, threat: bool = True, method: str = "at", **arguments: Any) -> Path:
+def write_checkpoint(
+    path: Path, *, seed: int = 0, threat: bool = True, method: str = "at", noise: bool = False, **arguments: Any
+) -> Path:
     with torch.random.fork_rng():
         torch.manual_seed(seed)
         network = build_model("small_cnn", **arguments)
+    network = inject_noise(network) if noise else network
     return save_checkpoint(
         path,
         network=network,
@@ -409,3 +413,14 @@ for name in (None, *COMMANDS):
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert all(name in done.stdout for name in COMMANDS)
+
+
+def test_parametric_noise_is_averaged_over_draws_and_said(here: Path, call: Call) -> None:
+    write_checkpoint(here / "pni.pt", noise=True)
+    code, _, error = call("plot-1d", "a.pt", "pni.pt", *SMALL, "--noise-draws", "2")
+    assert code == 0, error
+    noises = [load_surface(path).spec.get("noise") for path in surfaces_in(here)]
+    assert sorted(map(str, noises)) == ["None", "{'draws': 2, 'kind': 'pni-w', 'seed': 0}"]
+    code, _, error = call("plot-1d", "a.pt", *SMALL, "--noise-draws", "2")
+    assert code == 1
+    assert "--noise-draws is for networks with parametric noise, and none of these has any; leave it out." in error

@@ -6,6 +6,7 @@ import torch
 from landscape.attacks.pgd import PGD
 from landscape.attacks.threat import ThreatModel
 from landscape.datasets.registry import load_examples
+from landscape.models.noisy import NoiseName, inject_noise, set_noise
 from landscape.models.registry import build_model
 from landscape.training.evaluation import Evaluation
 
@@ -35,6 +36,25 @@ def test_numbers_are_those_of_a_plain_evaluation_in_eval_mode() -> None:
             assert numbers[f"{split}_{kind}_loss"] == pytest.approx(loss, rel=1e-4)
             assert numbers[f"{split}_{kind}_accuracy"] == pytest.approx(accuracy, abs=1e-9)
     assert numbers["robust_gap"] == numbers["train_robust_accuracy"] - numbers["test_robust_accuracy"]
+
+
+def test_numbers_of_a_noisy_model_are_means_over_draws() -> None:
+    torch.manual_seed(0)
+    model = inject_noise(build_model("small_cnn"), alpha=0.5).eval()
+    evaluation = Evaluation.prepare(ATTACK, TRAIN, TEST, num_examples=None, batch_size=16, num_draws=3)
+    numbers = evaluation(model)
+    losses, accuracies = [], []
+    for draw in range(3):
+        set_noise(model, NoiseName(seed=0, draw=draw))
+        adversarial = ATTACK(model, TEST.inputs, TEST.labels, ids=TEST.ids, seed=0)
+        with torch.no_grad():
+            logits = model(adversarial)
+        losses.append(torch.nn.functional.cross_entropy(logits, TEST.labels).item())
+        accuracies.append((logits.argmax(1) == TEST.labels).double().mean().item())
+    assert len(set(losses)) == 3
+    assert numbers["test_robust_loss"] == pytest.approx(sum(losses) / 3, rel=1e-4)
+    assert numbers["test_robust_accuracy"] == pytest.approx(sum(accuracies) / 3, abs=1e-9)
+    assert evaluation(model) == numbers
 
 
 def test_the_examples_are_those_of_load_examples() -> None:

@@ -40,7 +40,7 @@ def test_every_name_is_an_objective_and_perhaps_a_perturbation() -> None:
     parts = [method.partition("-") for method in names.METHODS]
     assert {part[0] for part in parts} == set(OBJECTIVES) == set(CRAFTINGS)
     assert {part[2] or "none" for part in parts} == set(PERTURBATIONS)
-    assert len(set(names.METHODS)) == 5 * 4 - 1
+    assert len(set(names.METHODS)) == 5 * 4 - 1 + 1
 
 
 @pytest.mark.parametrize("method", names.METHODS)
@@ -53,7 +53,7 @@ def test_an_epoch_from_the_command_line(method: str, tmp_path: Path) -> None:
     assert result.exit_code == 0, result.output
     assert f"{method} on digits" in result.output
     (row,) = read_history(tmp_path / "history.csv")
-    perturbs = "-" in method
+    perturbs = method.endswith(("-awp", "-rwp", "-random"))
     assert (row["perturbation_ratio"] or 0.0) <= 0.0200001
     assert bool(row["perturbation_ratio"]) == perturbs
     assert bool(row["inner_steps"]) == method.endswith(("-awp", "-rwp"))
@@ -64,7 +64,23 @@ def test_an_epoch_from_the_command_line(method: str, tmp_path: Path) -> None:
     ("given", "message"),
     [
         ({"method": "natural-rwp"}, "the method natural-rwp makes no sense: the threshold c_min is a loss on adversar"),
-        ({"method": "trades-pni"}, "method of a training run is one of natural, natural-awp"),
+        ({"method": "trades-xyz"}, "method of a training run is one of natural, natural-awp"),
+        (
+            {"method": "trades-pni"},
+            "the method trades-pni makes no sense: parametric noise has a joint loss of its own",
+        ),
+        (
+            {"method": "at-awp-pni"},
+            "the method at-awp-pni makes no sense: a weight perturbation is sized by the weights",
+        ),
+        ({"method": "at", "noise_alpha": 0.5}, "noise_alpha belongs to methods with -pni, not to at; leave it out"),
+        ({"method": "at-pni", "gamma": 0.5}, "the method at-pni has no weight perturbation; leave out gamma"),
+        ({"method": "at-pni", "noise_alpha": -1.0}, "noise_alpha of a training run is a finite number of at least 0"),
+        ({"method": "at-pni", "noise_draws": 255}, "noise_draws of a training run is at most 254, got 255"),
+        (
+            {"method": "at-pni", "compile": True},
+            "at-pni draws new noise in every pass, which a compiled model would not",
+        ),
         ({"method": "at", "beta_trades": 5.0}, "beta_trades belongs to trades and rst with the base trades, not to at"),
         ({"method": "rst", "labelled": 9, "rst_base": "mart", "beta_trades": 5.0}, "beta_trades belongs to trades and"),
         ({"method": "trades", "mart_lambda": 6.0}, "mart_lambda belongs to mart and rst with the base mart, not to tr"),
@@ -110,7 +126,7 @@ def test_defaults(given: dict[str, Any], expected: dict[str, Any]) -> None:
     assert {name: settings[name] for name in expected} == expected
 
 
-@pytest.mark.parametrize("method", ["at-rwp", "trades-awp", "at-random", "mart-awp"])
+@pytest.mark.parametrize("method", ["at-rwp", "trades-awp", "at-random", "mart-awp", "at-pni"])
 def test_interrupted_and_resumed_is_uninterrupted(method: str, tmp_path: Path) -> None:
     config = TrainConfig(
         method=method, epochs=2, batch_size=8, attack_steps=2, eval_attack="pgd-2", augmentation="crop-flip",

@@ -9,6 +9,7 @@ import torch
 
 from landscape.datasets.registry import load_examples
 from landscape.errors import CheckpointError, Interrupted, TrainingError
+from landscape.models.noisy import inject_noise, noise_scales
 from landscape.models.registry import build_model
 from landscape.training.config import TrainConfig
 from landscape.training.fit import train
@@ -52,6 +53,18 @@ def test_a_last_layer_for_other_classes_is_new(checkpoint: Path) -> None:
     given = stored(checkpoint)
     for name, tensor in network.state_dict().items():
         assert torch.equal(tensor, given[name] if tensor.shape == given[name].shape else new[name])
+
+
+def test_scales_of_noise_that_the_checkpoint_lacks_are_new(checkpoint: Path, tmp_path: Path) -> None:
+    network = inject_noise(build_model("small_cnn"), alpha=0.7)
+    assert start_from(network, checkpoint) is False
+    assert torch.equal(network.state_dict()["conv2.weight"], stored(checkpoint)["conv2.weight"])
+    assert [scale.item() for scale in noise_scales(network).values()] == pytest.approx([0.7] * 4)
+    last = train(config(method="at-pni", start_from=str(checkpoint), lr=0.1), tmp_path, examples=EXAMPLES)
+    with pytest.raises(CheckpointError, match=r"does not hold the weights of this network: .*alpha does not fit"):
+        start_from(build_model("small_cnn"), last)
+    assert start_from(network, last) is False
+    assert network.state_dict()["conv1.alpha"].item() == stored(last)["conv1.alpha"].item()
 
 
 def test_weights_of_another_network_are_refused(checkpoint: Path) -> None:

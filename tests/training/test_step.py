@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from landscape.attacks.threat import ThreatModel
+from landscape.models.noisy import inject_noise
 from landscape.randomness import Stream, gaussian
 from landscape.training.config import TrainConfig, effective
 from landscape.training.objectives import Batch
@@ -17,6 +18,7 @@ from landscape.training.regularizers import Penalty
 from landscape.training.step import Recipe, Updated, make_optimizer, update
 from tests.oracles import (
     LiteralMethods,
+    LiteralNoise,
     literal_awp,
     literal_none,
     literal_random,
@@ -74,7 +76,7 @@ def make_recipe(method: str, *, norm: str = "linf", decay: float = DECAY, **give
     attack = ATTACKS[norm]
     threat = ThreatModel(norm=attack["norm"], epsilon=attack["epsilon"])
     chosen: dict[str, Any] = {"labelled": 3} if method.startswith("rst") else {}
-    if "-" in method:
+    if method.endswith(("-awp", "-rwp", "-random")):
         chosen |= {"gamma": GAMMA}
     if method.endswith("-rwp"):
         chosen |= {"c_min": C_MIN}
@@ -217,6 +219,29 @@ def test_three_steps_are_those_of_a_literal_trainer(
     assert int(model.state_dict()["1.num_batches_tracked"]) == STEPS * passes
 
 
+@pytest.mark.parametrize(("given", "passes"), [({}, 2), ({"attack_mode": "train"}, 13)], ids=["eval", "train"])
+def test_three_steps_of_parametric_noise_are_those_of_a_literal_trainer(given: dict[str, Any], passes: int) -> None:
+    """New noise in each pass, the steps of the attack included; no decay on the scales."""
+    epoch = 2
+    model = inject_noise(make_model(), alpha=0.3)
+    oracle = LiteralNoise(model.state_dict(), ATTACKS["linf"], training_attack=given.get("attack_mode") == "train")
+    optimizer = make_optimizer(model, LR)
+    recipe = make_recipe("at-pni", **given)
+    for step in range(STEPS):
+
+        def noise(number: int, layer: int, shape: torch.Size, step: int = step) -> Tensor:
+            name: dict[str, Any] = {"seed": SEED, "stream": Stream.PARAMETRIC_NOISE, "b": layer, "c": 1 + epoch}
+            return torch.from_numpy(gaussian(shape.numel(), a=step + 2**32 * number, **name)).view(shape)
+
+        batch = make_batch(step, 0.15)
+        expected = oracle.run_with(noise, batch.inputs, batch.labels, batch.starts, lr=LR, decay=DECAY)
+        done = update(model, optimizer, batch, recipe, epoch=epoch, batch=step)
+        assert done.loss.item() == pytest.approx(expected.item(), abs=1e-12)
+    assert_same_state(model, optimizer, oracle)
+    assert int(model.state_dict()["1.num_batches_tracked"]) == STEPS * passes
+    assert all(abs(model.get_parameter(f"{layer}.alpha").item() - 0.3) > 1e-3 for layer in (0, 3, 7))
+
+
 def test_the_selection_of_rwp_changes_between_its_steps() -> None:
     """Otherwise the comparison with the literal trainer would not see a mask that is made only once."""
     oracle = LiteralMethods(make_model().state_dict(), "at", ATTACKS["linf"])
@@ -265,6 +290,7 @@ PASSES = [
     pytest.param("at-rwp", {"c_min": 100.0}, 23, 10, 11, id="at-rwp"),
     pytest.param("at-rwp", {"c_min": 1e-9}, 14, 10, 1, id="at-rwp-nothing-below-c_min"),
     pytest.param("at-awp", {"lsc_range": "90:100"}, 14, 10, 1, id="at-awp-nothing-in-range"),
+    pytest.param("at-pni", {}, 12, 10, 1, id="at-pni"),
     pytest.param("trades", {}, 11 + 3, 10, 1, id="trades"),
     pytest.param("trades-awp", {}, 11 + 3 + 2, 10, 2, id="trades-awp"),
     pytest.param("mart", {}, 10 + 2, 10, 1, id="mart"),
@@ -312,6 +338,7 @@ LIVE = [
     pytest.param("at-rwp", {"c_min": 100.0}, "n" * 10 + "aa+c", id="at-rwp"),
     pytest.param("at-random", {}, "n" * 10 + "aa+c", id="at-random"),
     pytest.param("at", {"attack_mode": "eval"}, "ac", id="at-eval-mode"),
+    pytest.param("at-pni", {}, "ca", id="at-pni"),
     pytest.param("trades", {}, "cac", id="trades-upstream"),
     pytest.param("trades-awp", {}, "a+c+c+", id="trades-awp"),
     pytest.param("trades-rwp", {"c_min": 100.0}, "a+c+c+", id="trades-rwp"),
@@ -357,7 +384,7 @@ def test_weight_decay_reaches_every_parameter_that_has_a_gradient() -> None:
         torch.testing.assert_close(a - b, LR * 0.5 * start[name], rtol=0, atol=1e-12)
 
 
-@pytest.mark.parametrize("method", ["at-awp", "trades-awp", "mart-random", "rst-rwp"])
+@pytest.mark.parametrize("method", ["at-awp", "trades-awp", "mart-random", "rst-rwp", "at-pni"])
 def test_the_step_does_not_draw_global_random_numbers_nor_change_the_mode(method: str) -> None:
     model, before = make_model(), torch.get_rng_state()
     one_update(method, model)
