@@ -13,6 +13,7 @@ from typing import Any
 import click
 
 from landscape import __version__
+from landscape.cli.launching import is_launched, speaks
 from landscape.errors import Interrupted, LandscapeError
 
 COMMANDS = {
@@ -77,7 +78,8 @@ def main(arguments: list[str] | None = None) -> None:
     except LandscapeError as failure:
         _fail(f"Error: {failure}", 1)
     except click.ClickException as wrong_call:
-        wrong_call.show()
+        if speaks():
+            wrong_call.show()
         sys.exit(wrong_call.exit_code)
     except (KeyboardInterrupt, click.Abort):
         _fail("Stopped.", INTERRUPTED)
@@ -99,7 +101,11 @@ def _as_keyboard_interrupt(signal_number: int, frame: FrameType | None) -> None:
 
 
 def _fail(message: str, code: int) -> None:
-    click.echo(message, err=True)
+    if is_launched():
+        # torchrun ends all processes as soon as one has failed, and this one is ending by itself.
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    if speaks():
+        click.echo(message, err=True)
     sys.exit(code)
 
 

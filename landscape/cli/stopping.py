@@ -16,7 +16,7 @@ SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 @contextlib.contextmanager
 def stop_requests(message: str) -> Iterator[Callable[[], bool]]:
-    """Yield a function that says whether a stop was asked for; `message` is shown when it is.
+    """Yield a function that says whether a stop was asked for; `message`, unless it is empty, is shown when it is.
 
     Handlers stand for the block only; outside the main thread, where Python allows none, nothing is ever asked for.
     """
@@ -29,7 +29,8 @@ def stop_requests(message: str) -> Iterator[Callable[[], bool]]:
         if asked.is_set():
             raise KeyboardInterrupt
         asked.set()
-        click.echo(message, err=True)
+        if message:
+            click.echo(message, err=True)
 
     before: dict[signal.Signals, Any] = {number: signal.signal(number, ask) for number in SIGNALS}
     try:

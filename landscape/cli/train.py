@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from landscape.cli.launching import speaks
 from landscape.cli.training_options import SectionCommand, setting_options
 from landscape.errors import InputError, Interrupted
 
@@ -42,6 +43,8 @@ def command(
     The same command goes on with a run that was stopped, exactly where it was. The run folder gets config.json,
     history.csv, last.pt, best.pt (highest robust accuracy on validation examples, or else on test examples) and
     epoch-NNN.pt.
+
+    Several processes train one model when torchrun starts them: torchrun --nproc-per-node 4 -m landscape train ...
     """
     if list_presets:
         click.echo(_presets(preset, given["method"]))
@@ -49,31 +52,41 @@ def command(
     from landscape.cli.epochs import epoch_display
     from landscape.cli.stopping import stop_requests
     from landscape.training.fit import train
-    from landscape.training.plan import settings_for
+    from landscape.training.process_group import together
     from landscape.training.runs import is_finished
 
+    quiet = bool((context or {}).get("quiet")) or not speaks()
+    with together() as processes:
+        config, settings = processes.each(lambda: _settings(preset, config_file, given))
+        folder = Path(out) if out else Path("checkpoints") / f"{settings.dataset}-{settings.method}"
+        finished_before = processes.first(lambda: not overwrite and is_finished(folder))
+        with (
+            epoch_display(folder.name, settings.epochs, quiet=quiet, to_stderr=as_json) as display,
+            stop_requests("Stopping after this batch; once more stops at once." if speaks() else "") as should_stop,
+        ):
+            try:
+                train(
+                    config,
+                    folder,
+                    overwrite=overwrite,
+                    should_stop=should_stop,
+                    on_batch=display.on_batch,
+                    on_epoch=display.on_epoch,
+                )
+            except KeyboardInterrupt:
+                message = (
+                    f"Stopped at once; {folder} holds its last finished epoch, and the same call goes on from there."
+                )
+                raise Interrupted(message) from None
+    if speaks():
+        _report(folder, settings, finished_before=finished_before, as_json=as_json)
+
+
+def _settings(preset: str | None, config_file: str | None, given: dict[str, Any]) -> tuple[TrainConfig, Settings]:
+    from landscape.training.plan import settings_for
+
     config = _config(preset, config_file, given)
-    settings = settings_for(config, model=None, examples=None)
-    folder = Path(out) if out else Path("checkpoints") / f"{settings.dataset}-{settings.method}"
-    finished_before = not overwrite and is_finished(folder)
-    quiet = bool((context or {}).get("quiet"))
-    with (
-        epoch_display(folder.name, settings.epochs, quiet=quiet, to_stderr=as_json) as display,
-        stop_requests("Stopping after this batch; once more stops at once.") as should_stop,
-    ):
-        try:
-            train(
-                config,
-                folder,
-                overwrite=overwrite,
-                should_stop=should_stop,
-                on_batch=display.on_batch,
-                on_epoch=display.on_epoch,
-            )
-        except KeyboardInterrupt:
-            message = f"Stopped at once; {folder} holds its last finished epoch, and the same call goes on from there."
-            raise Interrupted(message) from None
-    _report(folder, settings, finished_before=finished_before, as_json=as_json)
+    return config, settings_for(config, model=None, examples=None)
 
 
 def _config(preset: str | None, config_file: str | None, given: dict[str, Any]) -> TrainConfig:

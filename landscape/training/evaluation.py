@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import numpy as np
+import torch
 
 from landscape.attacks.measure import averaged, measure
 from landscape.models.noisy import NoiseDraws
 from landscape.randomness import Stream, permutation
+from landscape.training.processes import ALONE, Processes
 from landscape.weights import ResidentModel
 
 if TYPE_CHECKING:
@@ -29,10 +31,13 @@ class Evaluation:
 
     Attributes:
         attack: makes the adversarial examples.
-        splits: "train", "test" and perhaps "validation" examples, on the model's device.
+        splits: "train", "test" and perhaps "validation" examples, on the model's device; of several processes each has
+            its part.
         starts: random starts for each, on the same device.
         batch_size: examples in one batch.
         num_draws: draws of the noise of a noisy model that the numbers are means over.
+        processes: which measure together.
+        borrowed: splits whose examples are another process's, and count for nothing here.
     """
 
     attack: Attack
@@ -40,6 +45,8 @@ class Evaluation:
     starts: Mapping[str, Tensor | None]
     batch_size: int
     num_draws: int = 1
+    processes: Processes = ALONE
+    borrowed: frozenset[str] = field(default_factory=frozenset)
 
     @classmethod
     def prepare(
@@ -52,16 +59,24 @@ class Evaluation:
         num_examples: int | None,
         batch_size: int,
         num_draws: int = 1,
+        processes: Processes = ALONE,
     ) -> Evaluation:
         """Choose the examples, at most `num_examples` of each split (None: all), and draw their random starts."""
         whole = {"train": train, "test": test} | ({} if validation is None else {"validation": validation})
-        splits = {name: _subset(examples, num_examples) for name, examples in whole.items()}
+        splits, borrowed = {}, set()
+        for name, examples in whole.items():
+            chosen = _subset(examples, num_examples)
+            positions, is_borrowed = processes.part(len(chosen))
+            splits[name] = chosen if processes.size == 1 else chosen.take(positions)
+            borrowed |= {name} if is_borrowed else set()
         return cls(
             attack=attack,
             splits=splits,
             starts={name: _starts(attack, examples) for name, examples in splits.items()},
             batch_size=batch_size,
             num_draws=num_draws,
+            processes=processes,
+            borrowed=frozenset(borrowed),
         )
 
     def __call__(self, model: nn.Module) -> dict[str, float]:
@@ -74,7 +89,8 @@ class Evaluation:
         numbers: dict[str, float] = {}
         for name in self.splits:
             draws = [self._measure(resident, name) for _ in noise.of(resident.module)]
-            numbers |= _means(name, averaged(draws), num_draws=len(draws))
+            means = _means(name, averaged(draws), num_draws=len(draws))
+            numbers |= self._of_all(name, means)
         numbers["robust_gap"] = numbers["train_robust_accuracy"] - numbers["test_robust_accuracy"]
         return numbers
 
@@ -88,6 +104,13 @@ class Evaluation:
             starts=self.starts[split],
             batch_size=self.batch_size,
         )
+
+    def _of_all(self, split: str, means: dict[str, float]) -> dict[str, float]:
+        if self.processes.size == 1:
+            return means
+        count = 0 if split in self.borrowed else len(self.splits[split])
+        (total,) = self.processes.sum([count * torch.tensor([*means.values(), 1.0], dtype=torch.float64)])
+        return dict(zip(means, (total[:-1] / total[-1]).tolist(), strict=True))
 
 
 def _means(split: str, measured: Measurement, *, num_draws: int) -> dict[str, float]:

@@ -13,10 +13,11 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from landscape.devices import arithmetic, find_device
+from landscape.devices import arithmetic
 from landscape.errors import Interrupted
 from landscape.training.evaluation import Evaluation
 from landscape.training.plan import FINAL_ATTACK, Plan, make_plan, require_same_origin, settings_for
+from landscape.training.process_group import device_of, together
 from landscape.training.publish import publish, save, weights_in
 from landscape.training.runs import RunFolder, load_state, require_same_settings, save_config, save_state
 from landscape.training.teacher import with_pseudo_labels
@@ -52,6 +53,9 @@ def train(
     The same settings continue a run: interrupted and resumed gives the same weights, momentum, buffers and history as
     uninterrupted, bit for bit on the CPU with the same number of threads. A finished run is left as it is.
 
+    Started by `torchrun`, or with a process group of `torch.distributed`, all processes have to make this call: each
+    takes a part of every batch, the first one alone writes, and one that is asked to stop stops all.
+
     Args:
         config: the settings.
         out: the run folder.
@@ -70,25 +74,36 @@ def train(
         InputError: a setting is not allowed, or the data set needs one that was not given.
         DataError: the data are missing or damaged.
         ModelError: the model is unknown, cannot be built, or does not fit the data.
-        TrainingError: the folder holds another run, another process trains there, or the loss is no finite number
-            any more.
+        TrainingError: the folder holds another run, another process trains there, the loss is no finite number any
+            more, a run goes on with another number of processes, or one of several processes has failed.
         FileError: something cannot be written.
         Interrupted: `should_stop` said so.
     """
     folder = RunFolder(Path(out))
-    settings = settings_for(config, model=model, examples=examples)
-    device = find_device(settings.device)
-    if not overwrite:
-        require_same_settings(folder, settings)
-        if (state := load_state(folder)) is not None and state["finished"]:
+    with together() as processes:
+        settings = processes.each(lambda: settings_for(config, model=model, examples=examples))
+        device = processes.each(lambda: device_of(settings.device, processes))
+        if not overwrite and processes.first(lambda: _is_finished(folder, settings)):
             logger.info("the run in %s is finished", folder.path)
             return folder.last
-    with _own_random_numbers(settings.seed, device), arithmetic(settings.precision, device):
-        plan = make_plan(settings, device, model=model, examples=examples)
-        with folder.writing():
+        with (
+            # Layers that are random differ between replicas; the first one's initial weights are everybody's.
+            _own_random_numbers((settings.seed + processes.rank) % 2**64, device),
+            arithmetic(settings.precision, device),
+            contextlib.ExitStack() as held,
+        ):
+            plan = processes.each(
+                lambda: make_plan(settings, device, model=model, examples=examples, processes=processes)
+            )
+            processes.first(lambda: held.enter_context(folder.writing()))
             teach = partial(train, overwrite=overwrite, should_stop=should_stop)
             plan = with_pseudo_labels(plan, folder.path, model=model, train=teach)
             return _run(plan, folder, device, overwrite, should_stop, on_batch, on_epoch)
+
+
+def _is_finished(folder: RunFolder, settings: Settings) -> bool:
+    require_same_settings(folder, settings)
+    return (state := load_state(folder)) is not None and bool(state["finished"])
 
 
 def _run(
@@ -100,18 +115,18 @@ def _run(
     on_batch: OnBatch,
     on_epoch: OnEpoch,
 ) -> Path:
-    settings = plan.settings
+    settings, processes = plan.settings, plan.processes
     trainer = _open(plan, folder, device, overwrite)
     evaluation = plan.evaluation(settings.eval_attack, settings.eval_examples)
     progress = trainer.progress
     while progress.epoch < settings.epochs:
-        if not trainer.run_epoch(should_stop=should_stop, on_batch=on_batch):
-            save_state(folder, _stored(trainer, plan))
+        if not trainer.run_epoch(should_stop=lambda: processes.any(should_stop()), on_batch=on_batch):
+            _save_state(folder, trainer, plan)
             raise _stopped(folder, progress.epoch + 1, settings)
         _close_epoch(trainer, evaluation, settings)
         # The state comes first: every other file follows from it, and is written again after a kill.
-        save_state(folder, _stored(trainer, plan))
-        publish(folder, plan, progress)
+        _save_state(folder, trainer, plan)
+        processes.first(lambda: publish(folder, plan, progress))
         on_epoch(progress.rows[-1])
     _finish(trainer, plan, folder, device, should_stop)
     return folder.last
@@ -119,21 +134,28 @@ def _run(
 
 def _open(plan: Plan, folder: RunFolder, device: torch.device, overwrite: bool) -> Trainer:
     """The trainer where the folder's run stands; at the beginning in an empty folder."""
+    processes = plan.processes
+    state = processes.first(lambda: _state_in(folder, plan, overwrite))
+    unlabelled = None if plan.unlabelled is None else plan.unlabelled.examples
+    trainer = Trainer(plan.model, plan.train, plan.settings, device, unlabelled=unlabelled, processes=processes)
+    if state is not None:
+        trainer.restore(state)
+    processes.first(lambda: save_config(folder, plan.settings))
+    if trainer.progress.epoch and not trainer.progress.batch:
+        processes.first(lambda: publish(folder, plan, trainer.progress))
+    return trainer
+
+
+def _state_in(folder: RunFolder, plan: Plan, overwrite: bool) -> dict[str, Any] | None:
+    """What the run goes on from; None at its beginning."""
     folder.sweep()
     if overwrite:
         folder.clear()
     # Asked again, now that no other process can write here.
     require_same_settings(folder, plan.settings)
-    state = load_state(folder)
-    unlabelled = None if plan.unlabelled is None else plan.unlabelled.examples
-    trainer = Trainer(plan.model, plan.train, plan.settings, device, unlabelled=unlabelled)
-    if state is not None:
+    if (state := load_state(folder)) is not None:
         require_same_origin(plan, state["origin"], folder.path)
-        trainer.restore(state)
-    save_config(folder, plan.settings)
-    if trainer.progress.epoch and not trainer.progress.batch:
-        publish(folder, plan, trainer.progress)
-    return trainer
+    return state
 
 
 def _close_epoch(trainer: Trainer, evaluation: Evaluation, settings: Settings) -> None:
@@ -146,12 +168,12 @@ def _close_epoch(trainer: Trainer, evaluation: Evaluation, settings: Settings) -
 
 def _finish(trainer: Trainer, plan: Plan, folder: RunFolder, device: torch.device, should_stop: Stopper) -> None:
     """Measure last and best on all examples, and say in the state that nothing is left to do."""
-    progress = trainer.progress
+    progress, processes = trainer.progress, plan.processes
     evaluation = plan.evaluation(FINAL_ATTACK, None)
     epochs = {"last": progress.epoch, "best": progress.best}
     measured: dict[int, dict[str, Any]] = {}
     for selection, epoch in epochs.items():
-        if should_stop():
+        if processes.any(should_stop()):
             raise _stopped(folder, progress.epoch, plan.settings)
         path = folder.last if selection == "last" else folder.best
         model = plan.model if epoch == progress.epoch else _at_weights_of(path, plan)
@@ -159,19 +181,21 @@ def _finish(trainer: Trainer, plan: Plan, folder: RunFolder, device: torch.devic
             # The numbers that runs are compared by have one precision, whatever the runs were trained in.
             with arithmetic("fp32", device):
                 measured[epoch] = {"attack": FINAL_ATTACK, "examples": "all", **evaluation(model)}
-        save(path, plan, model, progress.rows[epoch - 1], selection=selection, metrics=measured[epoch])
+        write = partial(save, path, plan, model, progress.rows[epoch - 1], selection=selection)
+        processes.first(partial(write, metrics=measured[epoch]))
     progress.finished = True
-    save_state(folder, _stored(trainer, plan))
+    _save_state(folder, trainer, plan)
 
 
 def _at_weights_of(path: Path, plan: Plan) -> nn.Module:
     model = copy.deepcopy(plan.model)
-    plan.network_of(model).load_state_dict(weights_in(path))
+    plan.network_of(model).load_state_dict(plan.processes.first(lambda: weights_in(path)))
     return model
 
 
-def _stored(trainer: Trainer, plan: Plan) -> dict[str, Any]:
-    return {**trainer.state(), "origin": plan.origin}
+def _save_state(folder: RunFolder, trainer: Trainer, plan: Plan) -> None:
+    state = {**trainer.state(), "origin": plan.origin}
+    plan.processes.first(lambda: save_state(folder, state))
 
 
 def _stopped(folder: RunFolder, epoch: int, settings: Settings) -> Interrupted:

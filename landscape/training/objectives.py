@@ -25,26 +25,30 @@ class Batch:
         labels: (B,) int64, or (B, K) probabilities.
         starts: (A, B, C, H, W) random starts of the attack, one for each alternation; None where there is no attack.
         weights: (B,) at least 0, how much each example counts; None where all count the same.
+        borrowed: whether the examples are another process's, and count for nothing here; see `Processes.part`.
     """
 
     inputs: Tensor
     labels: Tensor
     starts: Tensor | None = None
     weights: Tensor | None = None
+    borrowed: bool = False
 
     def split(self, num_parts: int) -> list[Batch]:
         """Parts of equal size, the last one perhaps smaller; the batch itself for one part."""
         if num_parts == 1:
             return [self]
         size = -(-len(self.inputs) // num_parts)
-        return [self._rows(slice(first, first + size)) for first in range(0, len(self.inputs), size)]
+        return [self.take(slice(first, first + size)) for first in range(0, len(self.inputs), size)]
 
-    def _rows(self, rows: slice) -> Batch:
+    def take(self, rows: slice | Tensor) -> Batch:
+        """Some of the examples."""
         return Batch(
             inputs=self.inputs[rows],
             labels=self.labels[rows],
             starts=None if self.starts is None else self.starts[:, rows],
             weights=None if self.weights is None else self.weights[rows],
+            borrowed=self.borrowed,
         )
 
 
@@ -56,13 +60,18 @@ class Losses:
         training: (B,) what is descended.
         adversarial: (B,) cross-entropy on x', by which examples are selected; without a gradient.
         weights: (B,) as in `Batch`, 0 for examples that are removed; None where all count the same.
-        removed: share of the examples that are removed, a scalar; None where none can be.
+        removed: (B,) bool, which examples are removed; None where none can be.
     """
 
     training: Tensor
     adversarial: Tensor
     weights: Tensor | None = None
     removed: Tensor | None = None
+
+    @property
+    def weight(self) -> Tensor:
+        """What the mean divides by, a scalar."""
+        return self.training.new_full((), len(self.training)) if self.weights is None else self.weights.sum()
 
     def mean(self, selected: Tensor | None = None) -> Tensor:
         """Weighted mean of the training losses, a scalar; those not `selected` (B,) count as 0, not as absent."""
@@ -214,9 +223,10 @@ class WithoutSmallLosses(Objective):
         self.objective.conclude(model, batch)
 
     def _without(self, losses: Losses) -> Losses:
-        kept = self.kept.select(losses.adversarial).to(losses.adversarial)
+        selected = self.kept.select(losses.adversarial)
+        kept = selected.to(losses.adversarial)
         weights = kept if losses.weights is None else kept * losses.weights
-        return replace(losses, weights=weights, removed=1.0 - kept.mean())
+        return replace(losses, weights=weights, removed=~selected)
 
 
 @torch.no_grad()

@@ -22,6 +22,7 @@ from landscape.names import DATASETS
 from landscape.training.augmentation import require_images
 from landscape.training.config import Settings, TrainConfig, effective
 from landscape.training.evaluation import Evaluation
+from landscape.training.processes import ALONE, Processes
 from landscape.training.pseudo_labels import Unlabelled, split_labels
 from landscape.training.starting import start_from, starting_digest
 from landscape.weights import digest_weights
@@ -53,6 +54,7 @@ class Plan:
         model_arguments: arguments that the checkpoints give to the network.
         normalization: of the inputs, inside `model`.
         origin: digests of what a continuation must find unchanged.
+        processes: which train together.
     """
 
     settings: Settings
@@ -65,6 +67,7 @@ class Plan:
     model_arguments: dict[str, Any]
     normalization: Normalization | None
     origin: dict[str, Any]
+    processes: Processes = ALONE
 
     def network_of(self, model: nn.Module) -> nn.Module:
         """The part of `model`, this plan's model or a copy of it, that a checkpoint holds."""
@@ -80,6 +83,7 @@ class Plan:
             num_examples=num_examples,
             batch_size=max(self.settings.batch_size, 128),
             num_draws=self.settings.noise_draws,
+            processes=self.processes,
         )
 
 
@@ -107,7 +111,12 @@ def settings_for(config: TrainConfig, *, model: nn.Module | None, examples: Exam
 
 
 def make_plan(
-    settings: Settings, device: torch.device, *, model: nn.Module | None, examples: ExamplePair | None
+    settings: Settings,
+    device: torch.device,
+    *,
+    model: nn.Module | None,
+    examples: ExamplePair | None,
+    processes: Processes = ALONE,
 ) -> Plan:
     """Load the data and build the model, with initial weights from torch's generator as it stands.
 
@@ -162,6 +171,7 @@ def make_plan(
             "model": None if model is None else digest_weights(model),
             **starting_digest(settings.start_from),
         },
+        processes=processes,
     )
 
 

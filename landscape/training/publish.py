@@ -60,6 +60,8 @@ def save(
         # Without the seconds, so that equal runs give equal files.
         "evaluation": {name: value for name, value in row.items() if name != "seconds"},
         "metrics": dict(metrics or {}),
+        # Each had batch statistics of its own, so their number changes the weights.
+        **({"processes": plan.processes.size} if plan.processes.size > 1 else {}),
     }
     save_checkpoint(
         path,

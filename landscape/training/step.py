@@ -9,6 +9,7 @@ import torch
 
 from landscape.training.parametric_noise import Noise, NoNoise
 from landscape.training.problem import BatchProblem
+from landscape.training.processes import ALONE, Processes
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -63,7 +64,14 @@ def make_optimizer(model: nn.Module, lr: float, *, nesterov: bool = False) -> to
 
 
 def update(
-    model: nn.Module, optimizer: torch.optim.Optimizer, data: Batch, recipe: Recipe, *, epoch: int, batch: int = 0
+    model: nn.Module,
+    optimizer: torch.optim.Optimizer,
+    data: Batch,
+    recipe: Recipe,
+    *,
+    epoch: int,
+    batch: int = 0,
+    processes: Processes = ALONE,
 ) -> Updated:
     """Update the live model once, in its training mode.
 
@@ -74,17 +82,22 @@ def update(
     Args:
         model: changed in place: weights, and BatchNorm's statistics as the objective and the crafting say.
         optimizer: from `make_optimizer`, with the learning rate set.
-        data: on the model's device.
+        data: on the model's device; of several processes each has its part.
         recipe: what the update is made of.
         epoch: epochs finished so far, from 0.
         batch: batches of this epoch finished so far, from 0.
+        processes: which update replicas of the model together, each with the batch statistics of its part; after the
+            update all buffers are those of the first one.
     """
     with recipe.noise.renewed(model, epoch=epoch, batch=batch):
-        problem = BatchProblem(model, data, recipe.objective, recipe.crafting, num_parts=recipe.num_parts)
+        problem = BatchProblem(
+            model, data, recipe.objective, recipe.crafting, num_parts=recipe.num_parts, processes=processes
+        )
         optimizer.zero_grad(set_to_none=True)
         with recipe.perturbation.applied(model, problem, epoch=epoch, batch=batch) as perturbed:
             loss, removed = problem.descend()
             loss = loss + recipe.penalty.add_gradients(model)
         optimizer.step()
         problem.conclude()
+    processes.share(model)
     return Updated(loss=loss, removed=removed, perturbed=perturbed)

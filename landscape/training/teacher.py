@@ -51,7 +51,7 @@ def with_pseudo_labels(plan: Plan, folder: Path, *, model: nn.Module | None, tra
     logger.info("training the natural model that labels %d examples", len(plan.unlabelled.examples))
     path = train(teacher_config(settings), folder / FOLDER, model=model, examples=(plan.train, plan.test))
     teacher = copy.deepcopy(plan.model).to(plan.train.inputs.device)
-    plan.network_of(teacher).load_state_dict(weights_in(path))
+    plan.network_of(teacher).load_state_dict(plan.processes.first(lambda: weights_in(path)))
     labelled = plan.unlabelled.with_labels_of(teacher, batch_size=max(settings.batch_size, 128))
     return dataclasses.replace(
         plan, unlabelled=labelled, origin={**plan.origin, "unlabelled": labelled.examples.digest()}

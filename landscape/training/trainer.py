@@ -14,6 +14,7 @@ from landscape.errors import TrainingError
 from landscape.training.augmentation import augmentation_of, mix
 from landscape.training.history import selecting
 from landscape.training.objectives import Batch
+from landscape.training.processes import ALONE, Processes
 from landscape.training.pseudo_labels import joined
 from landscape.training.recipes import recipe_of
 from landscape.training.sampling import Mixed, Sampling, Shuffled
@@ -80,10 +81,22 @@ class Trainer:
         device: torch.device,
         *,
         unlabelled: Examples | None = None,
+        processes: Processes = ALONE,
     ) -> None:
-        """Begin; `unlabelled` are examples with pseudo-labels, which give half of each batch."""
+        """Begin, with the first process's weights.
+
+        Args:
+            model: changed from now on.
+            examples: to train on.
+            settings: nothing left open.
+            device: where to train.
+            unlabelled: examples with pseudo-labels, which give half of each batch.
+            processes: which train together, each on its part of every batch.
+        """
         self.model = model.to(device=device)
         use_channels_last(self.model)
+        processes.share(self.model, parameters=True)
+        self._processes = processes
         self.progress = Progress(totals=torch.zeros(NUM_TOTALS, dtype=torch.float64, device=device))
         self._examples = (examples if unlabelled is None else joined(examples, unlabelled)).to(device)
         self._ids = self._examples.ids.cpu()
@@ -146,12 +159,14 @@ class Trainer:
         progress.totals = torch.zeros_like(progress.totals)
 
     def state(self) -> dict[str, Any]:
-        """Everything that a continuation needs, as plain values and tensors."""
+        """Everything that a continuation needs, as plain values and tensors; asked of all processes at once."""
         cuda = torch.cuda.get_rng_state(self._device) if self._device.type == "cuda" else None
+        random, *others = self._processes.gather({"cpu": torch.get_rng_state(), "cuda": cuda})
         return {
             "model": self.model.state_dict(),
             "optimizer": self._optimizer.state_dict(),
-            "random": {"cpu": torch.get_rng_state(), "cuda": cuda},
+            "random": random,
+            **({"random_of_others": others} if others else {}),
             "progress": {**vars(self.progress), "totals": self.progress.totals.cpu()},
             "finished": self.progress.finished,
         }
@@ -160,8 +175,14 @@ class Trainer:
         """Continue from what `state` gave.
 
         Raises:
-            TrainingError: the state is that of another model.
+            TrainingError: the state is that of another model, or of another number of processes.
         """
+        randoms = [state["random"], *state.get("random_of_others", [])]
+        if len(randoms) != self._processes.size:
+            raise TrainingError(
+                f"the run goes on with as many processes as it was begun with, {len(randoms)}, got "
+                f"{self._processes.size}; start as many, name another --out, or --overwrite it."
+            )
         try:
             self.model.load_state_dict(state["model"])
             self._optimizer.load_state_dict(state["optimizer"])
@@ -171,9 +192,10 @@ class Trainer:
             ) from error
         self.progress = Progress(**state["progress"])
         self.progress.totals = self._totals(self.progress)
-        torch.set_rng_state(state["random"]["cpu"])
-        if self._device.type == "cuda" and state["random"]["cuda"] is not None:
-            torch.cuda.set_rng_state(state["random"]["cuda"], self._device)
+        random = randoms[self._processes.rank]
+        torch.set_rng_state(random["cpu"])
+        if self._device.type == "cuda" and random["cuda"] is not None:
+            torch.cuda.set_rng_state(random["cuda"], self._device)
 
     def _totals(self, stored: Progress) -> Tensor:
         if stored.totals.shape == (NUM_TOTALS,):
@@ -193,32 +215,46 @@ class Trainer:
         if (share := ramp(t, settings.epsilon_ramp)) < 1:
             recipe = dataclasses.replace(recipe, crafting=recipe.crafting.weaker(share))
         data = self._load(rows, recipe.crafting)
-        done = update(self.model, self._optimizer, data, recipe, epoch=progress.epoch, batch=batch)
+        done = update(
+            self.model, self._optimizer, data, recipe, epoch=progress.epoch, batch=batch, processes=self._processes
+        )
         moved = done.perturbed
         numbers = [done.loss * len(rows), moved.ratio, moved.inner_steps, moved.share, done.removed * len(rows)]
         progress.totals += torch.stack([*(number.double() for number in numbers), self._count(rows)])
         progress.batch = batch + 1
 
     def _load(self, rows: Tensor, crafting: Crafting) -> Batch:
-        ids, chosen = self._ids[rows], rows.to(self._device)
-        epoch, seed = self.progress.epoch, self._settings.seed
-        inputs = self._augment(self._examples.inputs[chosen], ids, seed=seed, epoch=epoch)
-        labels = self._examples.labels[chosen]
-        if self._settings.mixup is not None:
-            inputs, labels = mix(
-                inputs,
-                labels,
-                num_classes=self._examples.num_classes,
-                parameter=self._settings.mixup,
-                seed=seed,
-                epoch=epoch,
-                batch=self.progress.batch,
-            )
+        """What this process takes of the batch."""
+        positions, borrowed = self._processes.part(len(rows))
+        own = rows[positions]
+        if (parameter := self._settings.mixup) is None:
+            inputs, labels = self._examples_of(own)
+        else:
+            # Partners come from the whole batch.
+            inputs, labels = (tensor[positions.to(self._device)] for tensor in self._mixed(rows, parameter))
         inputs = inputs.contiguous(memory_format=torch.channels_last)
-        starts = crafting.starts(ids, self._examples.image_shape, seed=seed, epoch=1 + epoch)
+        starts = crafting.starts(
+            self._ids[own], self._examples.image_shape, seed=self._settings.seed, epoch=1 + self.progress.epoch
+        )
         starts = None if starts is None else starts.to(self._device, non_blocking=True)
-        weights = None if self._weights is None else self._weights[chosen]
-        return Batch(inputs=inputs, labels=labels, starts=starts, weights=weights)
+        weights = None if self._weights is None else self._weights[own.to(self._device)]
+        return Batch(inputs=inputs, labels=labels, starts=starts, weights=weights, borrowed=borrowed)
+
+    def _examples_of(self, rows: Tensor) -> tuple[Tensor, Tensor]:
+        chosen = rows.to(self._device)
+        inputs = self._examples.inputs[chosen]
+        inputs = self._augment(inputs, self._ids[rows], seed=self._settings.seed, epoch=self.progress.epoch)
+        return inputs, self._examples.labels[chosen]
+
+    def _mixed(self, rows: Tensor, parameter: float) -> tuple[Tensor, Tensor]:
+        return mix(
+            *self._examples_of(rows),
+            num_classes=self._examples.num_classes,
+            parameter=parameter,
+            seed=self._settings.seed,
+            epoch=self.progress.epoch,
+            batch=self.progress.batch,
+        )
 
     def _count(self, rows: Tensor) -> Tensor:
         return torch.full((), float(len(rows)), dtype=torch.float64, device=self._device)
@@ -226,7 +262,7 @@ class Trainer:
     def _require_finite(self) -> None:
         # Asked once in an epoch: sums keep what is not finite, and a question makes a GPU wait.
         tensors = [self.progress.totals, *self.model.parameters(), *self.model.buffers()]
-        if not all(bool(torch.isfinite(tensor).all()) for tensor in tensors):
+        if self._processes.any(not all(bool(torch.isfinite(tensor).all()) for tensor in tensors)):
             raise TrainingError(
                 f"the loss or a weight is not a finite number any more in epoch {self.progress.epoch + 1}; "
                 "the checkpoints of the epochs before are kept; try a smaller --lr or --gamma."

@@ -410,6 +410,37 @@ def test_a_batch_in_parts_gives_the_same_step_where_there_is_no_batchnorm(method
         torch.testing.assert_close(a, b, rtol=0, atol=1e-12)
 
 
+@pytest.mark.parametrize(
+    ("method", "given", "weighted"),
+    [
+        pytest.param("rst-awp", {"unlabelled_weight": 0.25}, True, id="rst-awp"),
+        pytest.param("rst-rwp", {"unlabelled_weight": 0.25}, True, id="rst-rwp"),
+        pytest.param("at-awp", {"drop_below": 1.1}, False, id="small losses removed"),
+        pytest.param("at", {"drop_below": 1e6}, False, id="all removed"),
+    ],
+)
+@pytest.mark.parametrize("num_parts", [2, 4])
+def test_parts_weigh_as_their_examples_do(method: str, given: dict[str, Any], weighted: bool, num_parts: int) -> None:
+    """Also where parts differ in weight: here the first one holds the labelled examples, the last one the others."""
+
+    def network() -> nn.Module:
+        torch.manual_seed(0)
+        return nn.Sequential(nn.Conv2d(2, 4, 3), nn.GroupNorm(2, 4), nn.ReLU(), nn.Flatten(), nn.Linear(36, 3)).double()
+
+    batch = make_batch(0, 0.15, gaussian_starts=True)
+    if weighted:
+        batch = dataclasses.replace(batch, weights=torch.tensor([1.0, 1.0, 1.0, 0.25, 0.25, 0.25]).double())
+    recipe, whole, parts = make_recipe(method, **given), network(), network()
+    done = [
+        update(model, make_optimizer(model, LR), batch, used, epoch=0)
+        for model, used in ((whole, recipe), (parts, dataclasses.replace(recipe, num_parts=num_parts)))
+    ]
+    torch.testing.assert_close(done[0].loss, done[1].loss, rtol=0, atol=1e-12)
+    torch.testing.assert_close(done[0].removed, done[1].removed, rtol=0, atol=1e-12)
+    for a, b in zip(whole.parameters(), parts.parameters(), strict=True):
+        torch.testing.assert_close(a, b, rtol=0, atol=1e-12)
+
+
 def test_removed_examples_do_not_count() -> None:
     """As if they were not there, for a net in which examples do not see each other."""
 
