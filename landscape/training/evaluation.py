@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -46,7 +46,7 @@ class Evaluation:
     batch_size: int
     num_draws: int = 1
     processes: Processes = ALONE
-    borrowed: frozenset[str] = field(default_factory=frozenset)
+    borrowed: frozenset[str] = frozenset()
 
     @classmethod
     def prepare(
