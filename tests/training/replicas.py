@@ -120,7 +120,7 @@ def lopsided(processes: Processes, labels: list[int]) -> dict[str, Any]:
 
 def all_steps(processes: Processes) -> dict[str, Any]:
     """Of one process, with whole batches."""
-    whole = {"accumulate": 1} if processes.size == 1 else {}
+    whole: dict[str, Any] = {"accumulate": 1} if processes.size == 1 else {}
     return {
         **{name: steps(processes, name, **whole) for name in CASES},
         **{name: lopsided(processes, labels) for name, labels in LOPSIDED.items()},
