@@ -54,7 +54,7 @@ def group_looks(indices: Sequence[int], grouping: Grouping) -> dict[int, GroupLo
             name=grouping.name(index),
             colour=COLOURS[index % len(COLOURS)],
             linestyle=LINE_STYLES[0 if index < len(COLOURS) else 2],
-            marker=MARKERS[index % len(MARKERS)],
+            marker=MARKERS[(index + index // len(COLOURS)) % len(MARKERS)],
         )
         for index in indices
     }

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from landscape.analysis.captions import alpha_label, settings_caption, value_label
 from landscape.analysis.group_colours import FEW_COLOUR, GroupLook, few_look, group_looks, text_colour
 from landscape.analysis.groups import MIN_MEMBERS, Group, GroupedSurface, Grouping, ordered
-from landscape.analysis.layout import Page, compose_freely
+from landscape.analysis.layout import Page, compose_freely, shortened
 from landscape.analysis.plots import draw_mean
 from landscape.analysis.samples import require_line
 from landscape.analysis.settings import is_attacked
@@ -28,6 +28,9 @@ MOST_COLUMNS = 4
 MOST_FEW = 8
 """Groups with too few members that a panel lists one by one."""
 
+LEGEND_LINE = 0.08
+"""Height of a line of a panel's legend, of the panel's height."""
+
 PANEL_HEIGHT = 2.9
 
 BAR_HEIGHT = 0.24
@@ -37,6 +40,12 @@ BAND = 0.1
 
 AROUND_BARS = 0.75
 """Inches for the labels of the bars' axis."""
+
+MOST_BANDS = 7
+"""More groups are drawn without bands, which would cover one another."""
+
+TITLE_LENGTHS = {1: 56, 2: 50, 3: 32, 4: 26}
+"""Characters of a panel's title that fit, by the number of columns."""
 
 LEAST_SHARE = 0.035
 """A narrower part of a bar is not labelled with its number."""
@@ -105,10 +114,12 @@ def draw_groups(
 ) -> Axes:
     """Draw the curve of every group with its band; small ones grey, listed with their number in the panel's legend."""
     few = [group for group in grouped.groups if group.few]
+    band = BAND if len(looks) <= MOST_BANDS else 0.0
     for group in grouped.groups:
         if not group.few:
-            look = looks[group.index]
-            draw_mean(axes, look.curve(group), quantity=quantity, centred=centred, band=BAND, label="_", linewidth=1.7)
+            curve = looks[group.index].curve(group)
+            line: Any = {"label": "_", "linewidth": 1.7, "markersize": 3.0}
+            draw_mean(axes, curve, quantity=quantity, centred=centred, band=band, **line)
     limits = axes.dataLim.frozen()
     lines = []
     for position, group in enumerate(few):
@@ -154,16 +165,32 @@ def _draw_panels(figure: Any, rows: list[list[_Panel | None]], looks: dict[int, 
                 axes.sharey(first[panel.centred])
             first.setdefault(panel.centred, axes)
             draw_groups(axes, panel.grouped, looks, quantity=quantity, centred=panel.centred)
-            axes.set_title(f"{panel.grouped.label}, {len(panel.grouped.surface.example_ids)} examples")
+            axes.set_title(_panel_title(panel.grouped, len(row)), fontsize=10.5 if len(row) <= 2 else 9.5)
             axes.tick_params(labelleft=column == 0)
             axes.set_xlim(*_horizontal_range(panel.grouped))
             if column == 0:
-                axes.set_ylabel(value_label(quantity, [panel.grouped.surface], centred=panel.centred))
+                label = value_label(quantity, [panel.grouped.surface], centred=panel.centred)
+                axes.set_ylabel(label.replace(" g(", "\ng(", 1))
+    if False in first:
+        _make_room(first[False], [panel.grouped for row in rows for panel in row if panel is not None])
     surfaces = [panel.grouped.surface for row in rows for panel in row if panel is not None]
     label = alpha_label(surfaces) if len(rows[0]) <= 2 else "α"
     for column in range(len(rows[0])):
         lowest = [axes_row[column] for axes_row, row in zip(panels, rows, strict=True) if row[column] is not None][-1]
         lowest.set_xlabel(label)
+
+
+def _make_room(axes: Axes, every: Sequence[GroupedSurface]) -> None:
+    """Room for the panels' legends above curves of g(alpha), which have no hollow that all of them leave."""
+    listed = max(sum(group.few for group in grouped.groups) for grouped in every)
+    low, high = axes.get_ylim()
+    axes.set_ylim(low, high + LEGEND_LINE * min(listed, MOST_FEW) * (high - low))
+
+
+def _panel_title(grouped: GroupedSurface, num_columns: int) -> str:
+    """Checkpoint and split; a long name loses its middle."""
+    room = TITLE_LENGTHS[num_columns] - len(f" ({grouped.split})")
+    return f"{shortened(grouped.title, room)} ({grouped.split})"
 
 
 def _horizontal_range(grouped: GroupedSurface) -> tuple[float, float]:
@@ -185,7 +212,9 @@ def _list_few(axes: Axes, few: Sequence[Group], lines: Sequence[Any]) -> None:
     names = [f"{group.name}: {group.size}" for group in few[:MOST_FEW]]
     if len(few) > MOST_FEW:
         names[-1] = f"and {len(few) - MOST_FEW + 1} more groups"
-    axes.legend(list(lines[: len(names)]), names, loc="upper center", fontsize=7.5, handlelength=2.6, labelspacing=0.25)
+    look: dict[str, Any] = {"frameon": True, "framealpha": 0.8, "edgecolor": "none", "borderpad": 0.2}
+    look |= {"fontsize": 7.5, "handlelength": 2.6, "labelspacing": 0.25}
+    axes.legend(list(lines[: len(names)]), names, loc="upper center", **look)
 
 
 def _draw_sizes(axes: Axes, every: Sequence[GroupedSurface], looks: dict[int, GroupLook]) -> None:
@@ -200,7 +229,7 @@ def _draw_sizes(axes: Axes, every: Sequence[GroupedSurface], looks: dict[int, Gr
                 ink = text_colour(look.colour)
                 axes.text(where, row, str(group.size), ha="center", va="center", fontsize=8, color=ink)
             left += width
-    axes.set_yticks(range(len(every)), [grouped.label for grouped in every])
+    axes.set_yticks(range(len(every)), [_panel_title(grouped, 3) for grouped in every])
     axes.invert_yaxis()
     axes.set_xlim(0, 100)
     axes.set_xlabel("share of the examples (%), with their number")
@@ -221,11 +250,14 @@ def _caption(every: Sequence[GroupedSurface], grouping: Grouping, show: str) -> 
     if grouping.by == "loss":
         edges = ", ".join(f"{edge:g}" for edge in grouping.edges)
         how += f", edges {edges}, each group from its lower edge up to below its upper one"
+    bands = "bands: 95 % t-interval of it over directions, for these examples"
+    if len({group.index for grouped in every for group in grouped.groups}) > MOST_BANDS:
+        bands = f"bands are not drawn for more than {MOST_BANDS} groups"
     less = {"change": "g(α) − g(0)", "raw": "g(α)", "both": "g(α) − g(0) and g(α)"}[show]
     sentences = [
         f"{how}.",
-        f"Lines: {less}, mean over directions of the mean over the members of a group; bands: 95 % t-interval of it "
-        "over directions, for these examples. Groups without members are absent.",
+        f"Lines: {less}, mean over directions of the mean over the members of a group; {bands}. Groups without members "
+        "are absent.",
     ]
     if any(group.few for grouped in every for group in grouped.groups):
         sentences.append(

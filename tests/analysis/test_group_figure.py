@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -111,6 +112,20 @@ def test_losses_have_an_ordered_scale_and_classes_colours_of_their_own() -> None
     assert [classes[index].colour for index in range(7)] == list(COLOURS)
     assert len({(look.colour, look.linestyle) for look in classes.values()}) == 10
     assert (text_colour("#000000"), text_colour("#ffffff")) == ("white", "black")
+
+
+def test_many_groups_have_no_bands_and_long_names_lose_their_middle() -> None:
+    surface = replace(surface_at([0.1] * 240), labels=np.arange(240) % 8)
+    for by, num_bands, said in (("class", 0, "bands are not drawn for more than 7 groups"), ("loss", 1, "bands: 95 %")):
+        grouping = Grouping(by=by)
+        column = (group_examples(surface, grouping, title="a-very-long-name-" * 9 + "end"),)
+        figure = group_figure([column] * 3, grouping, show="raw")
+        panels, bars = axes_of(figure)
+        assert len(panels[0].collections) == num_bands
+        assert said in " ".join(" ".join(text.get_text() for text in figure.texts).split())
+        title = panels[0].get_title()
+        assert len(title) <= 32 and "…" in title and title.endswith("end (train)")
+        assert bars.get_yticklabels()[0].get_text() == title
 
 
 def test_the_same_numbers_give_the_same_bytes(tmp_path: Path) -> None:
