@@ -10,6 +10,7 @@ from landscape.analysis.captions import alpha_label, settings_caption, value_lab
 from landscape.analysis.group_colours import FEW_COLOUR, GroupLook, few_look, group_looks, text_colour
 from landscape.analysis.groups import MIN_MEMBERS, Group, GroupedSurface, Grouping, ordered
 from landscape.analysis.layout import Page, compose_freely, shortened
+from landscape.analysis.loss_words import losses_of
 from landscape.analysis.plots import draw_mean
 from landscape.analysis.samples import require_line
 from landscape.analysis.settings import is_attacked
@@ -238,9 +239,12 @@ def _draw_sizes(axes: Axes, every: Sequence[GroupedSurface], looks: dict[int, Gr
 
 
 def _heading(every: Sequence[GroupedSurface], grouping: Grouping) -> str:
-    kind = "adversarial " if all(is_attacked(grouped.surface) for grouped in every) else ""
+    surfaces = [grouped.surface for grouped in every]
+    kind = "adversarial " if all(is_attacked(surface) for surface in surfaces) else ""
+    others = [words.title for words in losses_of(surfaces) if not words.is_ascended]
+    loss = f"{kind}loss ({', '.join(others)})" if others else f"{kind}loss"
     how = {"class": "class", "correct": f"whether the model is right on the {kind}example at α = 0"}
-    return f"Examples grouped by {how.get(grouping.by, f'{kind}loss at α = 0')}"
+    return f"Examples grouped by {how.get(grouping.by, f'{loss} at α = 0')}"
 
 
 def _caption(every: Sequence[GroupedSurface], grouping: Grouping, show: str) -> str:

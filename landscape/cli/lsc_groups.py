@@ -15,6 +15,7 @@ from landscape.cli import options
 from landscape.cli.measuring import (
     Measuring,
     compute_plans,
+    layer_numbers,
     measuring_options,
     objective_option,
     plans_for,
@@ -90,7 +91,8 @@ def command(context: click.Context, /, checkpoints: tuple[str, ...], **given: An
         say_unfinished(surfaces, wanted)
         return
     checkpoints_shown = _grouped(sources, surfaces, grouping)
-    places = {"surfaces": [str(wanted.cache / f"{surface.key}.h5") for surface in surfaces]}
+    places: dict[str, Any] = {"surfaces": [str(wanted.cache / f"{surface.key}.h5") for surface in surfaces]}
+    places |= layer_numbers([plan for _, plan in plans], wanted)
     _report(checkpoints_shown, grouping, out, given, places)
 
 
@@ -200,5 +202,5 @@ def _unusual(given: dict[str, Any], wanted: Measuring) -> list[str]:
     parts = [f"by-{given['by']}"] if given["by"] != "loss" else []
     parts += ["on-the-fly"] if wanted.objective == "adversarial" else []
     parts += ["clean"] if wanted.objective == "clean" else []
-    usual = {"split": "both", "quantity": "loss", "show": "change"}
+    usual = {"loss": "ce", "batchnorm": "frozen", "split": "both", "quantity": "loss", "show": "change"}
     return [*parts, *(given[name] for name, value in usual.items() if given[name] != value)]

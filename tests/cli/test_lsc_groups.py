@@ -104,7 +104,17 @@ def test_json_is_all_that_is_printed(here: Path, call: Call) -> None:
     assert code == 0 and err == ""
     assert [panel["label"] for panel in numbers["panels"]] == ["a", "a"]
     assert sorted(numbers["surfaces"]) == [str(path) for path in stored(here)]
-    assert numbers["figure"] == "a-lsc-groups.png"
+    assert numbers["figure"] == "a-lsc-groups.png" and "layers" not in numbers
+
+
+def test_groups_are_of_the_loss_that_is_measured(here: Path, call: Call) -> None:
+    wanted = ("--loss", "margin", "--edges=-2,0,2", "--layers", "conv", "--split", "train")
+    numbers = json.loads(call("a.pt", *SMALL, *wanted, "--json")[1])
+    assert numbers["layers"] and numbers["figure"] == "a-lsc-groups-margin-train.png"
+    (panel,) = numbers["panels"]
+    (surface,) = [load_surface(path) for path in stored(here)]
+    wrong = [group for group in panel["groups"] if group["name"] == "[0, 2)"]
+    assert sum(group["size"] for group in wrong) == int((surface.centre.adversarial_loss >= 0).sum())
 
 
 def test_a_dry_run_writes_nothing_and_shards_fill_the_surfaces(here: Path, call: Call) -> None:
