@@ -121,7 +121,7 @@ def judge_efforts(efforts: Sequence[Effort]) -> Verdict:
     """More steps and more restarts hardly raise the loss, at the centre and at both ends, in relation to the curve."""
     name = "attack converged"
     if not efforts:
-        return Verdict(name=name, status=ABSENT, found="Not applicable: the attack is no PGD.")
+        return Verdict(name=name, status=ABSENT, found="Not applicable: nothing is attacked by PGD.")
     asked = next(iter(efforts[0].attacks))
     height = max(abs(mean_loss(effort.attacks[asked])) for effort in efforts)
     gains = [(*_largest_gain(effort), effort.where) for effort in efforts]
@@ -160,7 +160,7 @@ def judge_directions(norms: DirectionNorms) -> Verdict:
         return Verdict(name=name, status=FAIL, found=found, advice=advice)
     if norms.claim is None:
         return Verdict(name=name, status=ABSENT, found="Not applicable: these directions claim no norm.")
-    found = f"{counted(norms.num_groups, 'norm')} compared ({norms.claim}): largest deviation {_deviation(norms)}."
+    found = f"{counted(norms.num_groups, 'norm')} compared, to {norms.largest_deviation:.1g}: {norms.claim}."
     good = norms.largest_deviation <= NORM_DEVIATION
     advice = "" if good else "alpha does not mean what its axis says; look at the recipe of the directions."
     return Verdict(name=name, status=PASS if good else FAIL, found=found, advice=advice)
@@ -178,9 +178,7 @@ def judge_mode(mode: Mode, precision: str) -> Verdict:
     ]
     wrong = [what for is_wrong, what in faults if is_wrong]
     if not wrong:
-        found = (
-            "In eval mode, each example by itself, nothing drawn at random, buffers and the caller's model as before."
-        )
+        found = "Nothing at random, each example by itself, buffers and the caller's model as they were."
         return Verdict(name="eval mode", status=PASS, found=found)
     advice = (
         "Statistics of the batch, dropout and augmentation have no place in a landscape; switch them off in eval()."
@@ -209,7 +207,7 @@ def judge_masking(evidence: Evidence) -> Verdict:
     """Signs that the attack cannot follow the gradient (Athalye et al. 2018): one is a warning, two are a failure."""
     name = "gradient masking"
     if evidence.strength is None:
-        return Verdict(name=name, status=ABSENT, found="Not applicable: the attack is no PGD.")
+        return Verdict(name=name, status=ABSENT, found="Not applicable: nothing is attacked by PGD.")
     signs = masking_signs(evidence, evidence.strength)
     if not signs:
         return Verdict(name=name, status=PASS, found=_signless(evidence.strength))
@@ -258,15 +256,12 @@ def _worst(twins: Sequence[Twin]) -> Twin:
 
 
 def _gap(twin: Twin) -> str:
-    return f"{twin.difference:.2g} ({_in_errors(twin):.2g} standard errors)" if twin.difference else "0"
+    errors = _in_errors(twin)
+    return f"{twin.difference:.2g}" + (f" ({errors:.2g} standard errors)" if errors >= ERRORS / 10 else "")
 
 
 def _places(twins: Sequence[Twin]) -> str:
     return listed([twin.where for twin in twins])
-
-
-def _deviation(norms: DirectionNorms) -> str:
-    return f"{norms.largest_deviation:.1e}"
 
 
 def _largest_gain(effort: Effort) -> tuple[float, str]:

@@ -58,12 +58,12 @@ def command(context: click.Context, /, checkpoints: tuple[str, ...], **given: An
     judged = []
     for plan in plans:
         with progress_bar(f"checking {plan.label} ({plan.examples.split})", quiet=quiet) as progress:
-            judged.append((plan, judge(gather_evidence(plan, progress=progress))))
+            judged.append((plan, _title(plan, wanted.loss), judge(gather_evidence(plan, progress=progress))))
     if wanted.as_json:
         click.echo(json.dumps({"checkpoints": [_as_plain(*entry) for entry in judged]}, indent=2, allow_nan=False))
     else:
         click.echo("\n\n".join(_as_text(*entry) for entry in judged))
-    if any(worst_of(verdicts) == FAIL for _, verdicts in judged):
+    if any(worst_of(verdicts) == FAIL for *_, verdicts in judged):
         context.exit(1)
 
 
@@ -71,27 +71,30 @@ def _few(plan: SurfacePlan) -> SurfacePlan:
     return replace(plan, examples=plan.examples.take(range(min(NUM_CHECKED, len(plan.examples)))))
 
 
-def _title(plan: SurfacePlan) -> str:
-    from landscape.analysis.settings import describe_attack
+def _title(plan: SurfacePlan, loss: str) -> str:
+    from landscape.analysis.settings import describe_attack, describe_batchnorm
 
-    examples = plan.examples
+    examples, spec = plan.examples, plan.spec
     where = f"{len(examples)} of {examples.dataset} {examples.split}"
-    return f"{plan.label}: {where}; {describe_attack(plan.spec)}; on {plan.device}, {plan.settings.precision}"
+    unusual = [f"loss {loss}"] if loss != "ce" else []
+    unusual += [f"BatchNorm {describe_batchnorm(spec)}"] if spec["batchnorm"] != "frozen" else []
+    measured = "; ".join([where, describe_attack(spec), *unusual])
+    return f"{plan.label}: {measured}; on {plan.device}, {plan.settings.precision}"
 
 
-def _as_text(plan: SurfacePlan, verdicts: Sequence[Verdict]) -> str:
+def _as_text(plan: SurfacePlan, title: str, verdicts: Sequence[Verdict]) -> str:
     from landscape.analysis.check import summary_sentence, verdict_table
 
-    return f"{_title(plan)}\n\n{verdict_table(verdicts)}\n\n{summary_sentence(verdicts)}"
+    return f"{title}\n\n{verdict_table(verdicts)}\n\n{summary_sentence(verdicts)}"
 
 
-def _as_plain(plan: SurfacePlan, verdicts: Sequence[Verdict]) -> dict[str, Any]:
+def _as_plain(plan: SurfacePlan, title: str, verdicts: Sequence[Verdict]) -> dict[str, Any]:
     from landscape.analysis.check import summary_sentence, worst_of
 
     return {
         "label": plan.label,
         "split": plan.examples.split,
-        "settings": _title(plan),
+        "settings": title,
         "status": worst_of(verdicts),
         "summary": summary_sentence(verdicts),
         "verdicts": [asdict(verdict) for verdict in verdicts],
