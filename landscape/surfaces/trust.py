@@ -64,13 +64,14 @@ def gather_evidence(plan: SurfacePlan, *, progress: Progress | None = None) -> E
 
     Args:
         plan: the model, examples, attack and directions; its grid, objective and number of directions do not matter,
-            and nothing is compiled.
+            nothing is compiled, and of noise there is one draw.
         progress: called with (measurements done, measurements in all).
 
     Raises:
         InputError: the model does not fit the examples.
     """
-    settings = replace(plan.settings, grid=GRID, objective="adversarial", compiled=False)
+    one_draw = replace(plan.settings.noise, count=1)
+    settings = replace(plan.settings, grid=GRID, objective="adversarial", compiled=False, noise=one_draw)
     plan = replace(plan, settings=settings, num_directions=1).ready()
     plain = PlainModel(plan)
     copies, no_rescaling = _rescaled(plan, plain)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from typing import Any
 
 import numpy as np
@@ -11,6 +12,7 @@ from landscape.attacks.pgd import PGD
 from landscape.attacks.threat import ThreatModel
 from landscape.checkpoints import load_checkpoint
 from landscape.datasets.registry import load_examples
+from landscape.models.noisy import inject_noise
 from landscape.surfaces.compute import compute_surface
 from landscape.surfaces.evidence import Evidence, Twin, mean_loss
 from landscape.surfaces.plan import plan_surface
@@ -20,19 +22,20 @@ from landscape.weights import digest_weights
 ATTACK = PGD(threat=ThreatModel(norm="linf", epsilon=0.15), step_size=0.0375, num_steps=4)
 
 
-def evidence_of(attack: Any = ATTACK, **settings: Any) -> tuple[Evidence, list[tuple[int, int]]]:
+def evidence_of(attack: Any = ATTACK, model: Any = "digits-at", **settings: Any) -> tuple[Evidence, Calls]:
     examples = load_examples("digits", split="train", num_examples=24)
-    plan = plan_surface(load_checkpoint("digits-at"), examples, attack=attack, device="cpu", **settings)
-    calls: list[tuple[int, int]] = []
+    taken = load_checkpoint(model) if isinstance(model, str) else model
+    plan = plan_surface(taken, examples, attack=attack, device="cpu", **settings)
+    calls: Calls = []
     return gather_evidence(plan, progress=lambda done, total: calls.append((done, total))), calls
 
 
 @pytest.fixture(scope="module")
-def sound() -> tuple[Evidence, list[tuple[int, int]]]:
+def sound() -> tuple[Evidence, Calls]:
     return evidence_of()
 
 
-def test_it_measures_the_points_of_a_surface(sound: tuple[Evidence, list[tuple[int, int]]]) -> None:
+def test_it_measures_the_points_of_a_surface(sound: tuple[Evidence, Calls]) -> None:
     evidence, _ = sound
     examples = load_examples("digits", split="train", num_examples=24)
     surface = compute_surface(
@@ -49,7 +52,7 @@ def test_it_measures_the_points_of_a_surface(sound: tuple[Evidence, list[tuple[i
     assert evidence.chance == largest / 24
 
 
-def test_a_sound_model_leaves_no_trace(sound: tuple[Evidence, list[tuple[int, int]]]) -> None:
+def test_a_sound_model_leaves_no_trace(sound: tuple[Evidence, Calls]) -> None:
     evidence, _ = sound
     assert all(twin.same_bits for twin in evidence.repeats)
     # A power of two rounds nothing: not even the signs of gradients differ.
@@ -62,13 +65,13 @@ def test_a_sound_model_leaves_no_trace(sound: tuple[Evidence, list[tuple[int, in
     assert evidence.directions.largest_deviation < 1e-6 and evidence.directions.felt
 
 
-def test_progress_counts_every_measurement_once(sound: tuple[Evidence, list[tuple[int, int]]]) -> None:
+def test_progress_counts_every_measurement_once(sound: tuple[Evidence, Calls]) -> None:
     _, calls = sound
     total = calls[0][1]
     assert calls == [(done, total) for done in range(total + 1)]
 
 
-def test_radii_are_those_of_the_attack(sound: tuple[Evidence, list[tuple[int, int]]]) -> None:
+def test_radii_are_those_of_the_attack(sound: tuple[Evidence, Calls]) -> None:
     evidence, _ = sound
     assert evidence.strength is not None
     assert list(evidence.strength.by_epsilon) == [0.075, 0.15, 0.3]
@@ -120,7 +123,17 @@ def test_the_callers_model_stays_as_it_was() -> None:
     assert digest_weights(checkpoint.model) == before and not checkpoint.model.training
 
 
-def test_twins_compare_bits_and_means(sound: tuple[Evidence, list[tuple[int, int]]]) -> None:
+def test_a_network_with_noise_is_measured_under_one_draw() -> None:
+    network = inject_noise(copy.deepcopy(load_checkpoint("digits-at").network), alpha=0.1)
+    evidence, _ = evidence_of(attack=None, model=network, noise_draws=3)
+    assert all(twin.same_bits for twin in evidence.repeats) and evidence.mode.repeated_call == 0.0
+    assert all(twin.difference < 1e-5 for twin in evidence.node_0)
+    assert set(evidence.centre.clean_correct.tolist()) <= {0, 1}
+    # Its layers are no plain ones, whatever they are fed.
+    assert evidence.rescalings == ()
+
+
+def test_twins_compare_bits_and_means(sound: tuple[Evidence, Calls]) -> None:
     centre, end = sound[0].centre, sound[0].efforts[2].attacks["4 steps"]
     assert Twin(where="", expected=centre, found=centre).difference == 0.0
     gap = abs(float(centre.adversarial_loss.astype(float).mean() - end.adversarial_loss.astype(float).mean()))
