@@ -45,7 +45,7 @@ AROUND_BARS = 0.75
 MOST_BANDS = 7
 """More groups are drawn without bands, which would cover one another."""
 
-TITLE_LENGTHS = {1: 56, 2: 50, 3: 32, 4: 26}
+TITLE_LENGTHS = {1: 56, 2: 50, 3: 32, 4: 28}
 """Characters of a panel's title that fit, by the number of columns."""
 
 LEAST_SHARE = 0.035
@@ -210,7 +210,7 @@ def _label_groups(axes: Axes, looks: dict[int, GroupLook], some_few: bool) -> No
 
 def _list_few(axes: Axes, few: Sequence[Group], lines: Sequence[Any]) -> None:
     """The panel's own legend, in the hollow of its curves."""
-    names = [f"{group.name}: {group.size}" for group in few[:MOST_FEW]]
+    names = [f"{group.name.partition(':')[0]}: {group.size}" for group in few[:MOST_FEW]]
     if len(few) > MOST_FEW:
         names[-1] = f"and {len(few) - MOST_FEW + 1} more groups"
     look: dict[str, Any] = {"frameon": True, "framealpha": 0.8, "edgecolor": "none", "borderpad": 0.2}
