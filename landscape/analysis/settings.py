@@ -180,6 +180,8 @@ def normalization_of(surface: Surface) -> str | None:
 
 
 def _describe_loss(surface: Surface) -> str:
+    if "loss" not in surface.spec:
+        return _plain(None)
     words = loss_words(surface)
     parts = [f"{words.name} ({words.meaning})" if words.meaning else words.name]
     if is_attacked(surface) and not words.is_ascended:

@@ -124,5 +124,12 @@ def _model(source: Source, plan: SurfacePlan, wanted: Measuring) -> str:
 def _unusual(given: dict[str, Any]) -> list[str]:
     """What sets the figure apart from the bare call's, for its name."""
     several = ["epsilons"] if isinstance(given["epsilon"], tuple) else []
-    usual = {"objective": "adversarial", "loss": "ce", "batchnorm": "frozen", "split": "train", "quantity": "loss"}
+    usual = {
+        "objective": "adversarial",
+        "loss": "ce",
+        "batchnorm": "frozen",
+        "batchnorm_source": None,
+        "split": "train",
+        "quantity": "loss",
+    }
     return [given[name] for name, value in usual.items() if given[name] != value] + several

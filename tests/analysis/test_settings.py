@@ -165,7 +165,7 @@ def test_an_empty_spec_is_described_without_inventing() -> None:
     bare = {name: surface.spec[name] for name in ("grid", "num_directions")}
     described = describe_settings(dataclasses.replace(surface, spec=bare))
     assert described["Seeds"] == "directions ?, attack not recorded"
-    assert described["BatchNorm"] == "not recorded"
+    assert described["BatchNorm"] == described["Loss"] == "not recorded"
     assert described["Examples"] == "5"
 
 
