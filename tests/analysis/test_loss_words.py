@@ -34,6 +34,7 @@ def with_loss(loss: Any, **changes: Any) -> Any:
         pytest.param("ce-normalised", "cross-entropy of normalised logits, nats", "nats", id="normalised"),
         pytest.param(TRADES, "TRADES objective with β = 6, nats", "nats", id="trades"),
         pytest.param({"name": "mart", "lambda": 5}, "MART objective with λ = 5, nats", "nats", id="mart"),
+        pytest.param({"name": "joint"}, "mean of clean and adversarial cross-entropy, nats", "nats", id="joint"),
         pytest.param({"name": "hinge", "width": 2}, "hinge width 2, unit not recorded", "unit not recorded", id="own"),
         pytest.param(["strange"], "['strange'], unit not recorded", "unit not recorded", id="a strange file"),
     ],

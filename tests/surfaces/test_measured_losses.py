@@ -20,7 +20,7 @@ from landscape.errors import InputError, Interrupted, SurfaceError
 from landscape.models.registry import build_model
 from landscape.surfaces.compute import compute_surface
 from landscape.surfaces.directions import filter_normalized, random_direction
-from landscape.surfaces.measured_losses import CrossEntropy, Mart, NormalisedCrossEntropy, Trades, find_loss
+from landscape.surfaces.measured_losses import CrossEntropy, Joint, Mart, NormalisedCrossEntropy, Trades, find_loss
 from landscape.surfaces.plan import plan_surface
 from landscape.surfaces.surface import Surface
 from landscape.weights import parameters_of
@@ -182,9 +182,16 @@ def test_logits_without_a_norm_are_not_divided_by_it(examples: Examples) -> None
         NormalisedCrossEntropy()(torch.zeros(1, 2), torch.zeros(1, 2), torch.zeros(1, dtype=torch.long))
 
 
+def test_the_joint_loss_is_half_of_each() -> None:
+    clean, logits, labels = torch.randn(5, 3), torch.randn(5, 3), torch.tensor([0, 2, 1, 1, 0])
+    first, second = (torch.nn.functional.cross_entropy(z, labels, reduction="none") for z in (clean, logits))
+    torch.testing.assert_close(Joint()(clean, logits, labels), (first + second) / 2)
+
+
 TRAINED: dict[str, tuple[dict[str, Any], Any]] = {
     "natural": ({"method": "natural"}, CrossEntropy()),
     "at": ({"method": "at-awp", "settings": {}}, CrossEntropy()),
+    "at-pni": ({"method": "at-pni", "settings": {}}, Joint()),
     "trades": ({"method": "trades-awp", "settings": {"beta_trades": 3.5}}, Trades(beta=3.5)),
     "mart": ({"method": "mart-rwp", "settings": {"mart_lambda": 4}}, Mart(weight=4.0)),
     "rst": ({"method": "rst", "settings": {"rst_base": "trades", "beta_trades": 6.0}}, Trades(beta=6.0)),

@@ -20,6 +20,8 @@ from landscape.models.noisy import NoiseName, inject_noise, set_noise
 from landscape.models.registry import build_model
 from landscape.surfaces.compute import compute_surface, estimate_cost
 from landscape.surfaces.directions import filter_normalized, random_direction
+from landscape.surfaces.eval_mode import PlainModel
+from landscape.surfaces.export import means_at
 from landscape.surfaces.plan import plan_surface
 from landscape.surfaces.store import load_surface
 from landscape.surfaces.surface import CENTRE, Surface
@@ -135,6 +137,26 @@ def test_surfaces_with_draws_come_back_from_the_cache(examples: Examples, tmp_pa
     assert stored.num_draws == 3
     np.testing.assert_array_equal(again.accuracy(), first.accuracy())
     np.testing.assert_array_equal(stored.accuracy(), first.accuracy())
+
+
+def test_exported_errors_are_means_over_draws(examples: Examples) -> None:
+    surface = surface_of(noisy(), examples, noise_draws=3)
+    assert means_at(surface, (1, 2))["robust_error"] == pytest.approx(surface.mean("robust-error")[1, 2])
+    assert means_at(surface, CENTRE)["natural_error"] == pytest.approx(surface.centre_mean("natural-error"))
+
+
+def test_a_plain_evaluation_has_the_first_draw_of_the_sweep(examples: Examples) -> None:
+    plan = plan_surface(noisy(), examples, attack=ATTACK, grid="-1:1:3", seed=5, device="cpu").ready()
+    centre = surface_of(noisy(), examples, seed=5).centre
+    np.testing.assert_allclose(PlainModel(plan).measurement().adversarial_loss, centre.adversarial_loss, rtol=1e-4)
+
+
+@pytest.mark.parametrize("batchnorm", ["reestimate", "batch"])
+def test_statistics_of_batches_are_those_of_every_draw(examples: Examples, batchnorm: str) -> None:
+    network = noisy()
+    one, two = (surface_of(network, examples, noise_draws=count, batchnorm=batchnorm) for count in (1, 2))
+    assert np.isfinite(two.mean()).all()
+    assert not np.allclose(one.mean(), two.mean(), rtol=1e-3)
 
 
 def test_the_cost_counts_every_draw(examples: Examples) -> None:

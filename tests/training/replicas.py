@@ -18,6 +18,7 @@ from torch._C._distributed_c10d import FileStore
 
 from landscape.datasets.registry import load_examples
 from landscape.errors import DataError, Interrupted, TrainingError
+from landscape.models.noisy import inject_noise
 from landscape.training import process_group
 from landscape.training.config import TrainConfig, effective
 from landscape.training.fit import train
@@ -39,6 +40,7 @@ CASES: dict[str, dict[str, Any]] = {
     "at-rwp": {"method": "at-rwp", "c_min": C_MIN},
     "at-rwp, in parts": {"method": "at-rwp", "c_min": C_MIN, "accumulate": 2},
     "at-random": {"method": "at-random"},
+    "at-pni": {"method": "at-pni"},
     "trades-awp": {"method": "trades-awp"},
     "rst-awp": RST,
     "rst-awp, in parts": {**RST, "accumulate": 3},
@@ -80,7 +82,7 @@ def make_batch(step: int, size: int, *, weight: float | None = None) -> Batch:
 
 
 def make_recipe(**given: Any) -> Recipe:
-    gamma: dict[str, Any] = {"gamma": GAMMA} if "-" in given["method"] else {}
+    gamma: dict[str, Any] = {"gamma": GAMMA} if given["method"].endswith(("-awp", "-rwp", "-random")) else {}
     attack: dict[str, Any] = {"norm": "linf", "epsilon": 0.15, "step_size": 0.05, "attack_steps": 3}
     return recipe_of(effective(TrainConfig(**attack, **gamma, **given)))
 
@@ -94,6 +96,8 @@ def steps(processes: Processes, name: str, *, norm: str = "group", **given: Any)
     """Weights, buffers and reported numbers after 5 or 20 updates."""
     given = CASES[name] | given
     model, recipe = make_model(norm), make_recipe(**given)
+    if given["method"] == "at-pni":
+        inject_noise(model)
     optimizer = make_optimizer(model, LR)
     numbers = []
     for step, size in enumerate(4 * SIZES if name in LONG else SIZES):

@@ -77,7 +77,7 @@ def make_recipe(method: str, *, norm: str = "linf", decay: float = DECAY, **give
     threat = ThreatModel(norm=attack["norm"], epsilon=attack["epsilon"])
     chosen: dict[str, Any] = {"labelled": 3} if method.startswith("rst") else {}
     if method.endswith(("-awp", "-rwp", "-random")):
-        chosen |= {"gamma": GAMMA}
+        chosen |= {"gamma": GAMMA, "awp_warmup": 0}
     if method.endswith("-rwp"):
         chosen |= {"c_min": C_MIN}
     config = TrainConfig(
