@@ -123,6 +123,10 @@ def judge_efforts(efforts: Sequence[Effort]) -> Verdict:
     if not efforts:
         return Verdict(name=name, status=ABSENT, found="Not applicable: nothing is attacked by PGD.")
     asked = next(iter(efforts[0].attacks))
+    beyond = [effort.where for effort in efforts if not _is_finite(effort)]
+    if beyond:
+        advice = "Losses there are no numbers; draw a smaller range of alpha, or look at what overflows."
+        return Verdict(name=name, status=WARN, found=f"The loss is not finite at {', '.join(beyond)}.", advice=advice)
     height = max(abs(mean_loss(effort.attacks[asked])) for effort in efforts)
     gains = [(*_largest_gain(effort), effort.where) for effort in efforts]
     found = "; ".join(f"{where} {gain:+.2g} by {what}" for gain, what, where in gains)
@@ -240,6 +244,8 @@ def summary_sentence(verdicts: Sequence[Verdict]) -> str:
 
 def _agreement(twin: Twin) -> str:
     """Whether a difference is rounding, more than that, or gross."""
+    if twin.same_bits:
+        return PASS
     if twin.difference <= max(RELATIVE * abs(mean_loss(twin.expected)), ERRORS * loss_error(twin.expected)):
         return PASS
     return WARN if _in_errors(twin) <= GROSS_ERRORS else FAIL
@@ -262,6 +268,10 @@ def _gap(twin: Twin) -> str:
 
 def _places(twins: Sequence[Twin]) -> str:
     return listed([twin.where for twin in twins])
+
+
+def _is_finite(effort: Effort) -> bool:
+    return all(math.isfinite(mean_loss(measured)) for measured in effort.attacks.values())
 
 
 def _largest_gain(effort: Effort) -> tuple[float, str]:

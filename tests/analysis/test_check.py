@@ -19,6 +19,7 @@ from landscape.analysis.check import (
     WARN,
     Verdict,
     judge,
+    judge_efforts,
     judge_repeats,
     summary_sentence,
     verdict_table,
@@ -178,6 +179,18 @@ def test_on_cuda_a_difference_is_reported_and_warned_of_above_a_hundredth_of_its
 def test_few_examples_cannot_tell_chance_from_knowledge() -> None:
     verdicts = verdicts_of(network(), num_examples=1)
     assert verdicts["accuracy"].status == ABSENT and "1 examples cannot tell" in verdicts["accuracy"].found
+
+
+def test_losses_that_are_no_numbers_are_not_called_converged(sound: Evidence) -> None:
+    centre, left, right = sound.efforts
+    endless = {
+        what: replace(measured, adversarial_loss=np.full_like(measured.adversarial_loss, np.inf))
+        for what, measured in right.attacks.items()
+    }
+    verdict = judge_efforts((centre, left, replace(right, attacks=endless)))
+    assert verdict.status == WARN and verdict.found == "The loss is not finite at alpha = 1."
+    twin = replace(sound.repeats[0], expected=endless["5 steps"], found=endless["5 steps"])
+    assert judge_repeats(replace(sound, repeats=(twin,))).status == PASS
 
 
 def test_a_loss_that_is_no_number_is_no_agreement(sound: Evidence) -> None:

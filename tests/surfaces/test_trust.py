@@ -22,6 +22,9 @@ from landscape.weights import digest_weights
 ATTACK = PGD(threat=ThreatModel(norm="linf", epsilon=0.15), step_size=0.0375, num_steps=4)
 
 
+Calls = list[tuple[int, int]]
+
+
 def evidence_of(attack: Any = ATTACK, model: Any = "digits-at", **settings: Any) -> tuple[Evidence, Calls]:
     examples = load_examples("digits", split="train", num_examples=24)
     taken = load_checkpoint(model) if isinstance(model, str) else model
