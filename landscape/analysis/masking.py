@@ -60,8 +60,9 @@ def _weaker_with_epsilon(chance: float, strength: Strength) -> list[str]:
 
 def exceeds(first: Measurement, second: Measurement) -> bool:
     """Whether the first attack finds more loss than the second, beyond chance and by more than a percent."""
-    gap = first.adversarial_loss.astype(np.float64) - second.adversarial_loss
-    error = float(np.std(gap, ddof=1)) / math.sqrt(len(gap)) if len(gap) > 1 else math.inf
+    with np.errstate(invalid="ignore"):  # what is infinite exceeds nothing
+        gap = first.adversarial_loss.astype(np.float64) - second.adversarial_loss
+        error = float(np.std(gap, ddof=1)) / math.sqrt(len(gap)) if len(gap) > 1 else math.inf
     return bool(np.mean(gap) > max(NOISE * error, 0.01 * abs(mean_loss(second))))
 
 

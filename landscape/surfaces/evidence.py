@@ -170,9 +170,10 @@ def mean_loss(measurement: Measurement, name: str = "adversarial_loss") -> float
 
 
 def loss_error(measurement: Measurement) -> float:
-    """Standard error over examples of the mean adversarial loss; 0 for a single example."""
+    """Standard error over examples of the mean adversarial loss; 0 for a single example, NaN if one is infinite."""
     n = len(measurement)
-    return float(np.std(measurement.adversarial_loss, ddof=1, dtype=np.float64)) / math.sqrt(n) if n > 1 else 0.0
+    with np.errstate(invalid="ignore"):
+        return float(np.std(measurement.adversarial_loss, ddof=1, dtype=np.float64)) / math.sqrt(n) if n > 1 else 0.0
 
 
 def robust_accuracy(measurement: Measurement) -> float:

@@ -20,6 +20,7 @@ from landscape.analysis.check import (
     Verdict,
     judge,
     judge_efforts,
+    judge_masking,
     judge_repeats,
     summary_sentence,
     verdict_table,
@@ -191,6 +192,7 @@ def test_losses_that_are_no_numbers_are_not_called_converged(sound: Evidence) ->
     assert verdict.status == WARN and verdict.found == "The loss is not finite at alpha = 1."
     twin = replace(sound.repeats[0], expected=endless["5 steps"], found=endless["5 steps"])
     assert judge_repeats(replace(sound, repeats=(twin,))).status == PASS
+    assert judge_masking(replace(sound, efforts=(centre, left, replace(right, attacks=endless)))).status == PASS
 
 
 def test_a_loss_that_is_no_number_is_no_agreement(sound: Evidence) -> None:
