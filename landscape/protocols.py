@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
@@ -17,6 +17,9 @@ if TYPE_CHECKING:
 
     ExampleLoss = Callable[[Tensor, Tensor, Tensor], Tensor]
     """Logits (B, K) of the clean examples, logits (B, K) of those that are judged, labels (B,): losses (B,)."""
+
+Moves = Mapping[int, float]
+"""A displacement: the coefficient of each direction, by its index."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -89,4 +92,50 @@ class DirectionRecipe(Protocol):
 
     def direction(self, weights: dict[str, Tensor], index: int) -> dict[str, Tensor]:
         """Direction `index` at `weights`, on their device; names that do not move are left out."""
+        ...
+
+
+@runtime_checkable
+class StateRecipe(DirectionRecipe, Protocol):
+    """A recipe whose lines and planes pass through other models: it gives whole states, running statistics too."""
+
+    def require_states(self, center: Mapping[str, Tensor], corners: Sequence[Moves]) -> None:
+        """Raise an `InputError` if other models do not fit `center`, or if a state between `corners` makes no sense.
+
+        Args:
+            center: parameters and buffers of the undisplaced model, on the CPU.
+            corners: the outermost displacements.
+        """
+        ...
+
+    def state(self, center: Mapping[str, Tensor], moves: Moves) -> Mapping[str, Tensor]:
+        """Parameters and buffers at a displacement, on the CPU; at another model exactly that model's."""
+        ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class Landmark:
+    """Another model that a surface shows.
+
+    Attributes:
+        name: what figures call it.
+        position: where it lies, or is projected to, along as many directions as were asked for.
+        model: a `torch.nn.Module`.
+    """
+
+    name: str
+    position: tuple[float, ...]
+    model: Any
+
+
+@runtime_checkable
+class Remarkable(Protocol):
+    """A recipe with more to say than its directions; what it says is kept beside the surface, outside the key."""
+
+    def facts(self, weights: dict[str, Tensor], count: int) -> Mapping[str, Any]:
+        """What people should know about the first `count` directions at `weights`, as plain JSON values."""
+        ...
+
+    def landmarks(self, weights: dict[str, Tensor], count: int) -> Sequence[Landmark]:
+        """Other models, with their positions along the first `count` directions."""
         ...

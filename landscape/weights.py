@@ -30,6 +30,12 @@ def parameters_of(model: nn.Module) -> Weights:
     return {name: parameter.detach().clone() for name, parameter in model.named_parameters()}
 
 
+def state_of(model: nn.Module) -> Weights:
+    """Copies of the parameters and of all buffers by name, detached: what a model computes with, in eval mode."""
+    named = [*model.named_parameters(), *model.named_buffers()]
+    return {name: tensor.detach().clone() for name, tensor in named}
+
+
 def digest_weights(model: nn.Module | Mapping[str, Tensor]) -> str:
     """sha256 over names, shapes, dtypes and bytes of parameters and buffers: content only, never dates or places.
 
@@ -93,6 +99,7 @@ class ResidentModel:
         use_channels_last(self._model)
         _use_affine_norms(self._model)
         self._parameters = dict(self._model.named_parameters())
+        self._state = {**self._parameters, **dict(self._model.named_buffers())}
         self._compiled: Forward | None = None
 
     def compile(self) -> None:
@@ -111,17 +118,17 @@ class ResidentModel:
 
     @torch.no_grad()
     def load(self, weights: Mapping[str, Tensor]) -> None:
-        """Write the given parameters.
+        """Write the given parameters and buffers.
 
         Raises:
             ModelError: a name or a shape is not the model's.
         """
         for name, weight in weights.items():
-            if name not in self._parameters or self._parameters[name].shape != weight.shape:
+            if name not in self._state or self._state[name].shape != weight.shape:
                 raise ModelError(
                     f"the weights hold {name!r} {tuple(weight.shape)}, which is no parameter of the model."
                 )
-            self._parameters[name].copy_(weight)
+            self._state[name].copy_(weight)
 
     @torch.no_grad()
     def move(self, center: Weights, *moves: tuple[float, Weights]) -> None:

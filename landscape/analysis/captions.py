@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from landscape.analysis.directions import axis_label, is_sample, marks_of, symbol_of
 from landscape.analysis.settings import describe_settings, measured_as, normalization_of, split_of
 from landscape.analysis.statistics import MIN_DIRECTIONS, summarize_curve
 from landscape.analysis.wording import quantity_words
@@ -26,6 +27,8 @@ FEW_CURVES = 3
 
 def alpha_label(surfaces: Sequence[Surface]) -> str:
     """Label of the horizontal axis."""
+    if (label := axis_label(surfaces)) is not None:
+        return label
     norms = {normalization_of(surface) for surface in surfaces}
     kinds = {"filter": "filter-normalized ", "layer": "layer-normalized ", "none": "Gaussian "}
     kind = kinds.get(norms.pop() or "", "normalized ") if len(norms) == 1 else "normalized "
@@ -34,10 +37,10 @@ def alpha_label(surfaces: Sequence[Surface]) -> str:
 
 def value_label(quantity: str, surfaces: Sequence[Surface], *, centred: bool = False) -> str:
     """Label of the vertical axis."""
-    words = quantity_words(quantity, surfaces)
+    words, symbol = quantity_words(quantity, surfaces), symbol_of(surfaces)
     if centred:
-        return f"{words.title} g(α) − g(0) ({words.unit_of_differences})"
-    return f"{words.title} g(α) ({words.unit})"
+        return f"{words.title} g({symbol}) − g(0) ({words.unit_of_differences})"
+    return f"{words.title} g({symbol}) ({words.unit})"
 
 
 def curves_caption(surfaces: Sequence[Surface], labels: Sequence[str], quantity: str = "loss") -> str:
@@ -119,15 +122,29 @@ def _drawn(surfaces: Sequence[Surface], labels: Sequence[str], quantity: str) ->
             "Lines: means over directions, for these examples. "
             f"Single directions and 95 % bands are not drawn for more than {FEW_CURVES} curves."
         )
+    if not any(is_sample(surface) for surface in surfaces):
+        return f"{_drawn_alone(surfaces)}, for these examples."
     few = [
-        label for surface, label in zip(surfaces, labels, strict=True) if len(surface.direction_ids) < MIN_DIRECTIONS
+        label
+        for surface, label in zip(surfaces, labels, strict=True)
+        if len(surface.direction_ids) < MIN_DIRECTIONS or not is_sample(surface)
     ]
     lines = "Thin lines: one direction each; thick: their mean; band: 95 % t-interval of that mean over directions"
     if few:
-        lines += f" (none with fewer than {MIN_DIRECTIONS} directions: {', '.join(few)})"
+        kind = "" if all(is_sample(surface) for surface in surfaces) else "random "
+        lines += f" (none with fewer than {MIN_DIRECTIONS} {kind}directions: {', '.join(few)})"
     if _leaves_range(surfaces, quantity):
         lines += ", cut off where no value can lie"
     return f"{lines}, for these examples."
+
+
+def _drawn_alone(surfaces: Sequence[Surface]) -> str:
+    """What lines and marks are where no direction is a random one."""
+    several = any(len(surface.direction_ids) > 1 for surface in surfaces)
+    lines = "Thin lines: one direction each; thick: their mean" if several else "Lines: along one direction"
+    if any(marks_of(surface) for surface in surfaces):
+        lines += "; diamonds: other checkpoints, each with the value measured at its own weights"
+    return lines
 
 
 def _leaves_range(surfaces: Sequence[Surface], quantity: str) -> bool:

@@ -6,6 +6,7 @@ import math
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
+from landscape.analysis.directions import ONE_WAY, kind_of
 from landscape.analysis.loss_words import loss_words
 from landscape.analysis.pairing import differing_measures, same_weights
 from landscape.analysis.settings import (
@@ -40,8 +41,9 @@ def compared_pairs(curves: Sequence[Curve]) -> list[tuple[Curve, Curve]]:
     more, the two that were attacked in one way, as one epsilon.
     """
     pairs = []
-    for split in dict.fromkeys(split_of(curve.surface) for curve in curves):
-        found = [curve for curve in curves if split_of(curve.surface) == split]
+    signed = [curve for curve in curves if kind_of(curve.surface) not in ONE_WAY]  # others have no rises
+    for split in dict.fromkeys(split_of(curve.surface) for curve in signed):
+        found = [curve for curve in signed if split_of(curve.surface) == split]
         groups = [found]
         for way_of in (_way, _attack):
             groups = [part for group in groups for part in ([group] if len(group) == 2 else _parted(group, way_of))]
@@ -142,10 +144,12 @@ def _verdict(a: str, b: str, difference: PairedDifference, words: QuantityWords,
     half = _half_width(difference)
     size = ("~" if difference.interpolated else "") + number(abs(difference.value), words, half)
     if difference.low is None or difference.high is None:
-        return (
-            f"No difference is shown between {a} and {b} {at}: the rises differ by {size}{unit}, but there is "
-            f"no interval with {_size_of(difference)} (at least {MIN_DIRECTIONS} and 2 are needed)."
+        known = (
+            f"there is no interval with {_size_of(difference)} (at least {MIN_DIRECTIONS} and 2 are needed)"
+            if difference.sampled
+            else "directions that are no random sample have no interval"
         )
+        return f"No difference is shown between {a} and {b} {at}: the rises differ by {size}{unit}, but {known}."
     # The interval of the steeper minus the flatter, whichever of them is a.
     ends = sorted(math.copysign(1.0, difference.value) * end for end in (difference.low, difference.high))
     interval = f"[{', '.join(number(end, words, half) for end in ends)}]{unit}"

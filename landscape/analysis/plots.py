@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from landscape.analysis.captions import FEW_CURVES, alpha_label, value_label
+from landscape.analysis.marks import draw_marks
 from landscape.analysis.samples import centre_values, require_line
 from landscape.analysis.statistics import summarize_curve
 from landscape.analysis.style import Curve, style_curves
@@ -68,6 +69,7 @@ def draw_curves(axes: Axes, curves: Sequence[Curve], *, quantity: str = "loss", 
         _draw_directions(axes, curve, quantity, scale, centred)
     for curve in curves:
         draw_mean(axes, curve, quantity=quantity, centred=centred, band=BAND if spread else 0.0)
+        draw_marks(axes, curve, quantity=quantity, scale=scale, centred=centred)
     axes.set_xlabel(alpha_label(surfaces))
     axes.set_ylabel(value_label(quantity, surfaces, centred=centred))
     return axes

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
+from landscape.analysis.directions import ONE_WAY, kind_of
 from landscape.analysis.settings import is_attacked
 from landscape.errors import InputError
 from landscape.surfaces.surface import DONE
@@ -54,6 +55,8 @@ def centre_values(surface: Surface, quantity: str) -> Floats:
 def direction_rises(surface: Surface, radius: float, quantity: str) -> DirectionRises | None:
     """The rise of each example along each direction; None if the grid does not reach +-radius.
 
+    None too along a line whose two signs are two different things (`directions.ONE_WAY`).
+
     Where +-radius are no nodes, each example's curve is interpolated through the four nearest nodes of the grid, the
     measured centre among them (Lagrange; linear in the values, so that means and errors may be taken afterwards).
 
@@ -63,6 +66,8 @@ def direction_rises(surface: Surface, radius: float, quantity: str) -> Direction
     require_line(surface)
     if not (np.isfinite(radius) and radius > 0):
         raise InputError(f"a radius is a positive number, got {radius}.")
+    if kind_of(surface) in ONE_WAY:
+        return None
     nodes = _nodes(surface)
     plus, minus = _weights(nodes, radius), _weights(nodes, -radius)
     if plus is None or minus is None:
@@ -85,6 +90,8 @@ def direction_rises(surface: Surface, radius: float, quantity: str) -> Direction
 
 def why_no_rise(surface: Surface, radius: float) -> str | None:
     """Why the grid of a one-dimensional surface gives no rise(radius), in words; None if it gives one."""
+    if (kind := kind_of(surface)) in ONE_WAY:
+        return ONE_WAY[kind]
     nodes = _nodes(surface)
     if _weights(nodes, radius) is not None and _weights(nodes, -radius) is not None:
         return None

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from landscape.analysis.directions import RANDOM, TOWARDS, describe_findings, describe_kind, kind_of, symbol_of
 from landscape.analysis.loss_words import loss_words
 from landscape.analysis.pairing import attack_seed
 
@@ -46,18 +47,18 @@ def describe_settings(surface: Surface) -> dict[str, str]:
     """Every setting that determines the numbers, in words, by topic."""
     spec = surface.spec
     recipe = _mapping(spec.get("directions"))
-    attack = f", attack {_plain(attack_seed(spec))}" if is_attacked(surface) else ""
     described = {
         "Attack": f"{describe_attack(spec)}; {describe_objective(surface)}",
         "Loss": _describe_loss(surface),
         "Examples": _describe_examples(surface),
         "Directions": _describe_directions(surface, recipe),
-        "BatchNorm": describe_batchnorm(spec),
+        "BatchNorm": _describe_statistics(surface),
         "Precision": _plain(spec.get("precision")),
-        "Seeds": f"directions {recipe.get('seed', '?')}{attack}",
+        "Seeds": _describe_seeds(surface, recipe),
     }
     if "noise" in spec:
         described["Noise"] = describe_noise(spec)
+    described |= describe_findings(surface)
     if layers := recipe.get("layers"):
         described["Layers moved"] = _plain(layers)
     return described
@@ -152,7 +153,7 @@ def describe_objective(surface: Surface) -> str:
     """The objective of a surface in words."""
     if not is_attacked(surface):
         return OBJECTIVES["clean"]
-    return OBJECTIVES.get(objective_of(surface), objective_of(surface))
+    return OBJECTIVES.get(objective_of(surface), objective_of(surface)).replace("α", symbol_of([surface]))
 
 
 def is_attacked(surface: Surface) -> bool:
@@ -202,12 +203,25 @@ def _describe_examples(surface: Surface) -> str:
 
 
 def _describe_directions(surface: Surface, recipe: Mapping[str, Any]) -> str:
+    if kind_of(surface) != RANDOM:
+        return printable(describe_kind(surface, recipe))
     norm, one_dim = recipe.get("norm", "?"), recipe.get("one_dim", "?")
-    kind = "random Gaussian" if recipe.get("kind", "random") == "random" else _plain(recipe["kind"])
     return (
-        f"{len(surface.direction_ids)} {kind}, {NORMALIZATIONS.get(norm, _plain(norm))}, "
+        f"{len(surface.direction_ids)} random Gaussian, {NORMALIZATIONS.get(norm, _plain(norm))}, "
         f"{ONE_DIM.get(one_dim, f'one-dimensional parameters {_plain(one_dim)}')}"
     )
+
+
+def _describe_statistics(surface: Surface) -> str:
+    """The BatchNorm policy of a surface in words, and whether its line moves the running statistics."""
+    moves = kind_of(surface) == TOWARDS and batchnorm_of(surface) == "frozen"
+    return "running statistics interpolated with the weights" if moves else describe_batchnorm(surface.spec)
+
+
+def _describe_seeds(surface: Surface, recipe: Mapping[str, Any]) -> str:
+    seeds = [f"directions {recipe.get('seed', '?')}"] if kind_of(surface) == RANDOM else []
+    seeds += [f"attack {_plain(attack_seed(surface.spec))}"] if is_attacked(surface) else []
+    return ", ".join(seeds) or "none"
 
 
 def _attack_title(name: str, settings: dict[str, Any]) -> str:

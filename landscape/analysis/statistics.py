@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
+from landscape.analysis.directions import is_sample
 from landscape.analysis.pairing import differing_directions, differing_examples
 from landscape.analysis.samples import DirectionRises, centre_values, direction_rises, require_line
 from landscape.analysis.settings import is_attacked
@@ -110,6 +111,7 @@ class PairedDifference:
         unpaired_because: what differs, in words; empty when both are paired.
         interpolated: whether +-r are not nodes of both grids.
         num_masked: directions of a and b left out because a point that they need is missing or not finite.
+        sampled: whether the directions of both are a random sample; others have no interval.
     """
 
     radius: float
@@ -126,6 +128,7 @@ class PairedDifference:
     unpaired_because: tuple[str, ...]
     interpolated: bool
     num_masked: int
+    sampled: bool = True
 
     @property
     def paired(self) -> bool:
@@ -149,7 +152,8 @@ def summarize_curve(surface: Surface, quantity: str = "loss") -> CurveSummary:
     num_directions = np.isfinite(by_direction).sum(axis=0)
     mean, spread = _mean(by_direction, axis=0), _deviation(by_direction, axis=0)
     half = t_quantile(num_directions) * spread / np.sqrt(np.maximum(num_directions, 1))
-    half = np.where(num_directions >= MIN_DIRECTIONS, half, np.nan)
+    # Directions that are no sample have no interval.
+    half = np.where((num_directions >= MIN_DIRECTIONS) & is_sample(surface), half, np.nan)
     # What was not attacked has no robust accuracy: its adversarial examples are the clean ones.
     attacked = 1.0 if is_attacked(surface) else np.nan
     return CurveSummary(
@@ -219,6 +223,8 @@ def paired_difference(a: Surface, b: Surface, radius: float, quantity: str = "lo
     value, half, error_directions, error_examples = estimate_difference(
         x, y, paired_directions=not other_directions, paired_examples=not other_examples
     )
+    sampled = is_sample(a) and is_sample(b)
+    half = half if sampled else None
     return PairedDifference(
         radius=radius,
         value=value,
@@ -234,6 +240,7 @@ def paired_difference(a: Surface, b: Surface, radius: float, quantity: str = "lo
         unpaired_because=(*other_directions, *other_examples),
         interpolated=first.interpolated or second.interpolated,
         num_masked=first.num_masked + second.num_masked,
+        sampled=sampled,
     )
 
 

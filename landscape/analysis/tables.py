@@ -7,8 +7,10 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
+from landscape.analysis.barriers import barrier
 from landscape.analysis.captions import masked_sentences, settings_line
 from landscape.analysis.comparison import compare, compared_pairs, differ_in_loss
+from landscape.analysis.directions import findings_of, symbol_of
 from landscape.analysis.samples import why_no_rise
 from landscape.analysis.statistics import RADII, CurveSummary, Rise, paired_difference, rise, summarize_curve
 from landscape.analysis.wording import QuantityWords, listed, number, percent, quantity_words, takes_natural_accuracy
@@ -40,7 +42,12 @@ def curve_table(curve: Curve, quantity: str = "loss") -> str:
     """
     summary, words = summarize_curve(curve.surface, quantity), quantity_words(quantity, [curve.surface])
     natural = takes_natural_accuracy(quantity, curve.surface)
-    header = ["alpha", f"mean {words.title} ({words.unit})", "SE examples", "SD directions"]
+    header = [
+        "t" if symbol_of([curve.surface]) == "t" else "alpha",
+        f"mean {words.title} ({words.unit})",
+        "SE examples",
+        "SD directions",
+    ]
     columns = (summary.mean, summary.standard_error_examples, summary.spread_directions)
     accuracies = summary.natural_accuracy if natural else summary.robust_accuracy
     rows = [
@@ -171,11 +178,21 @@ def _curve_numbers(curve: Curve, quantity: str) -> dict[str, Any]:
         "key": curve.surface.key,
         "spec": dict(curve.surface.spec),
         **plain_values(asdict(summary)),
+        **_about_directions(curve, quantity),
         "rises": [
             plain_values(asdict(found))
             for radius in RADII
             if (found := rise(curve.surface, radius, quantity)) is not None
         ],
+    }
+
+
+def _about_directions(curve: Curve, quantity: str) -> dict[str, Any]:
+    """What was found out about directions, and the barrier between two checkpoints; absent where there is nothing."""
+    findings, found = findings_of(curve.surface), barrier(curve.surface, quantity)
+    return {
+        **({"directions": plain_values(dict(findings))} if findings else {}),
+        **({"barrier": plain_values(asdict(found))} if found else {}),
     }
 
 

@@ -12,6 +12,7 @@ import click
 
 from landscape import names
 from landscape.cli import options
+from landscape.cli.directions import Kind, Wanted, direction_options
 from landscape.errors import InputError
 
 if TYPE_CHECKING:
@@ -41,23 +42,7 @@ measured_options = options.combined(
         help="What is measured: cross-entropy, margin, cross-entropy of logits divided by their mean norm at the "
         "centre, or the objective of the training. The attack ascends the cross-entropy.",
     ),
-    click.option(
-        "--direction-norm",
-        type=click.Choice(names.DIRECTION_NORMS),
-        default="filter",
-        show_default=True,
-        help="What of d is scaled to w.",
-    ),
-    click.option(
-        "--one-dim",
-        type=click.Choice(names.ONE_DIM_RULES),
-        default="zero",
-        show_default=True,
-        help="Biases and BatchNorm parameters: keep, move along themselves (as Li et al.'s tool), or by random signs.",
-    ),
-    click.option(
-        "--layers", metavar="REGEX", help="Move only parameters whose name matches; a table says their shares."
-    ),
+    direction_options,
     click.option(
         "--batchnorm",
         type=click.Choice(names.BATCHNORM_POLICIES),
@@ -124,9 +109,13 @@ class Measuring:
     restarts: int
     loss: str
     objective: str
-    direction_norm: str
-    one_dim: str
+    direction: Kind
+    towards: tuple[str, ...]
+    trajectory: tuple[str, ...]
+    direction_norm: str | None
+    one_dim: str | None
     layers: str | None
+    save_directions: str | None
     batchnorm: str
     batchnorm_source: str | None
     batchnorm_batch_size: int | None
@@ -180,11 +169,14 @@ class Measuring:
 
         return None if self.shard is None else Shard(number=self.shard[0], count=self.shard[1])
 
-    def recipe(self) -> DirectionRecipe:
-        """The random directions that the options describe."""
-        from landscape.surfaces.directions import RandomDirections
+    @property
+    def directions(self) -> Wanted:
+        """The direction options alone.
 
-        return RandomDirections(seed=self.seed, norm=self.direction_norm, one_dim=self.one_dim, layers=self.layers)
+        Raises:
+            InputError: they contradict one another.
+        """
+        return Wanted(**{field.name: getattr(self, field.name) for field in fields(Wanted)})
 
     def batchnorm_policy(self) -> BatchNormPolicy:
         """The policy that the options describe."""
@@ -207,11 +199,27 @@ class Measuring:
             data_dir=self.data_dir,
         )
 
+    def other(self, source: Source) -> Checkpoint:
+        """Another checkpoint that directions lead to."""
+        return self.load(source)[0]
+
 
 def plans_for(
-    sources: Sequence[Source], wanted: Measuring, *, directions: int, grid: Grid | str
+    sources: Sequence[Source],
+    wanted: Measuring,
+    *,
+    directions: int | None,
+    grid: Grid | str | None,
+    adapt: Callable[[DirectionRecipe], DirectionRecipe] | None = None,
 ) -> list[tuple[Source, SurfacePlan]]:
     """A plan for each split of each checkpoint, in this order; nothing is computed yet.
+
+    Args:
+        sources: the checkpoints.
+        wanted: the options of the call.
+        directions: how many lines, or planes; None for what is usual for the kind of direction.
+        grid: where to measure; None for the line that is usual for the kind.
+        adapt: what is done to every recipe, such as making its directions orthogonal.
 
     Raises:
         CheckpointError, DataError, InputError: what is asked for is not there, or makes no sense.
@@ -222,7 +230,7 @@ def plans_for(
     plans = [
         (source, plan)
         for source in sources
-        for plan in _plans(source, wanted, load, num_directions=directions, grid=grid)
+        for plan in _plans(source, wanted, load, asked=directions, grid=grid, adapt=adapt)
     ]
     if wanted.noise_draws > 1 and not any("noise" in plan.spec for _, plan in plans):
         raise InputError(
@@ -230,6 +238,8 @@ def plans_for(
         )
     if wanted.split == "both":
         _require_separate_splits(plans, wanted)
+    if wanted.save_directions is not None and len(plans) > 1:
+        raise InputError(f"--save-directions keeps those of one checkpoint and split, got {len(plans)}; name one.")
     return plans
 
 
@@ -252,7 +262,13 @@ def compute_plans(
     if wanted.layers is not None and not wanted.as_json:
         click.echo(f"{layers_as_text(plans)}\n")
     shown = titles or [plan.label for plan in plans]
-    return [_computed(plan, title, wanted, quiet) for plan, title in zip(plans, shown, strict=True)]
+    surfaces = [_computed(plan, title, wanted, quiet) for plan, title in zip(plans, shown, strict=True)]
+    for plan in plans:
+        count = plan.num_directions * len(plan.settings.grid.directions_of(0))
+        saved = wanted.directions.save(plan.settings.directions, plan.model, count)
+        if saved is not None and not wanted.as_json:
+            click.echo(f"directions  {saved}\n")
+    return surfaces
 
 
 def say_cost(plans: Sequence[tuple[Source, SurfacePlan]], wanted: Measuring) -> None:
@@ -303,10 +319,17 @@ def say_unfinished(surfaces: Sequence[Surface], wanted: Measuring) -> None:
 
 
 def _plans(
-    source: Source, wanted: Measuring, load: Callable[..., Examples], *, num_directions: int, grid: Grid | str
+    source: Source,
+    wanted: Measuring,
+    load: Callable[..., Examples],
+    *,
+    asked: int | None,
+    grid: Grid | str | None,
+    adapt: Callable[[DirectionRecipe], DirectionRecipe] | None,
 ) -> list[SurfacePlan]:
     """One plan for each split of one checkpoint."""
     from landscape.cli.sources import attack_for, examples_for
+    from landscape.surfaces.grid import Grid
     from landscape.surfaces.plan import plan_surface
 
     checkpoint, info = wanted.load(source)
@@ -319,23 +342,29 @@ def _plans(
         step_size=wanted.step_size,
         restarts=wanted.restarts,
     )
-    recipe = wanted.recipe()
-    return [
-        plan_surface(
+    axes = 2 if isinstance(grid, Grid) and grid.beta is not None else 1
+    count = wanted.directions.count(asked, axes)
+    plans = []
+    for split in wanted.splits:
+        examples = examples_for(
             checkpoint,
-            examples_for(
-                checkpoint,
-                load,
-                dataset=wanted.dataset,
-                data_dir=wanted.data_dir,
-                split=split,
-                examples=wanted.examples,
-                seed=wanted.seed,
-            ),
+            load,
+            dataset=wanted.dataset,
+            data_dir=wanted.data_dir,
+            split=split,
+            examples=wanted.examples,
+            seed=wanted.seed,
+        )
+        recipe = wanted.directions.recipe(
+            checkpoint, examples, attack, count=count * axes, load=wanted.other, device=wanted.device
+        )
+        plan = plan_surface(
+            checkpoint,
+            examples,
             attack=attack,
-            directions=recipe,
-            num_directions=num_directions,
-            grid=grid,
+            directions=recipe if adapt is None else adapt(recipe),
+            num_directions=count,
+            grid=grid or wanted.directions.usual_line(checkpoint, recipe),
             objective=wanted.objective,
             loss=wanted.loss,
             batchnorm=wanted.batchnorm_policy(),
@@ -347,8 +376,8 @@ def _plans(
             device=wanted.device,
             label=source.label,
         )
-        for split in wanted.splits
-    ]
+        plans.append(plan)
+    return plans
 
 
 def _require_separate_splits(plans: Sequence[tuple[Source, SurfacePlan]], wanted: Measuring) -> None:

@@ -30,8 +30,12 @@ if TYPE_CHECKING:
 
 @click.command("plot-1d")
 @click.argument("checkpoints", nargs=-1, required=True, metavar="CKPT...")
-@click.option("--directions", type=click.IntRange(min=1), default=10, show_default=True, help="Random directions.")
-@click.option("--alpha", type=options.Line(), default="-1:1:21", show_default=True, help="Nodes, FROM:TO:NUM.")
+@click.option("--directions", type=click.IntRange(min=1), help="How many.  [default: 10 random, a file's all, else 1]")
+@click.option(
+    "--alpha",
+    type=options.Line(),
+    help="Nodes, FROM:TO:NUM.  [default: -1:1:21; 0:1:21 towards a checkpoint; ten gamma; around a path]",
+)
 @objective_option("adversarial")
 @measuring_options
 @click.option(
@@ -42,6 +46,9 @@ if TYPE_CHECKING:
 @click.pass_obj
 def command(settings: dict[str, Any], /, checkpoints: tuple[str, ...], **given: Any) -> None:
     """Draw g(alpha), the loss of models moved along filter-normalized random directions, for each CKPT.
+
+    Other kinds of direction: --direction worst-case, hessian or a FILE; --towards another checkpoint; --trajectory, the
+    principal components of a path of checkpoints.
 
     A CKPT is a checkpoint file, a run folder (its last checkpoint, or a series with --epochs), or the name of a bundled
     checkpoint such as digits-at. At every point the attack makes its adversarial examples anew on the moved model
@@ -132,4 +139,6 @@ def _unusual(given: dict[str, Any]) -> list[str]:
         "split": "train",
         "quantity": "loss",
     }
-    return [given[name] for name, value in usual.items() if given[name] != value] + several
+    kind = Measuring.from_options(given).directions.kind
+    kinds = [] if kind == "random" else [kind]
+    return kinds + [given[name] for name, value in usual.items() if given[name] != value] + several

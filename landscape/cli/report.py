@@ -95,12 +95,14 @@ def _as_json(curves: Sequence[Curve], quantity: str, places: dict[str, Any]) -> 
 
 def _as_text(curves: Sequence[Curve], quantity: str, places: dict[str, Any], settings: str, every_alpha: bool) -> str:
     """Settings, tables, sentences, and where things lie; `every_alpha`: the table of every curve too."""
+    from landscape.analysis.barriers import barrier_sentences
     from landscape.analysis.comparison import comparison_sentences
     from landscape.analysis.tables import curve_tables, rise_table
 
     blocks = [settings]
     blocks += [curve_tables(curves, quantity)] if every_alpha else []
-    blocks += [rise_table(curves, quantity), *comparison_sentences(curves, quantity)]
+    blocks += [rise_table(curves, quantity), *barrier_sentences(curves, quantity)]
+    blocks += comparison_sentences(curves, quantity)
     figure = [] if places["figure"] is None else [f"figure   {places['figure']}"]
     blocks.append("\n".join([*figure, *(f"surface  {path}" for path in places["surfaces"])]))
     return "\n\n".join(block for block in blocks if block)

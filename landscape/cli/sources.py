@@ -60,6 +60,17 @@ def find_sources(named: tuple[str, ...], epochs: range | None) -> list[Source]:
     return [Source(path=path, title=title) for path, title in zip(paths, _titles(paths), strict=True)]
 
 
+def run_sources(run: Path) -> list[Source]:
+    """All checkpoints of a run folder, by epoch.
+
+    Raises:
+        CheckpointError: it holds none, or a file does not say its epoch.
+    """
+    from landscape.checkpoints import run_checkpoints
+
+    return [Source(path=path, title=f"epoch {epoch}", epoch=epoch, run=run) for epoch, path in run_checkpoints(run)]
+
+
 def load_source(
     source: Source,
     *,

@@ -15,6 +15,7 @@ from landscape.devices import describe_machine
 from landscape.errors import Interrupted, SurfaceError
 from landscape.models.noisy import is_noisy
 from landscape.surfaces.engines import InProcess, completed
+from landscape.surfaces.findings import findings
 from landscape.surfaces.plan import NUM_DIRECTIONS, Shard, SurfacePlan, plan_surface
 from landscape.surfaces.store import Session, SurfaceStore
 from landscape.surfaces.surface import CENTRE, Draft, Grid, Point, Surface
@@ -194,6 +195,7 @@ def estimate_cost(plan: SurfacePlan, *, cache_dir: Path | str | None = None, sha
         plan = plan.ready()
         sweep = Sweep(plan.model, plan.examples, plan.settings, plan.device)
         sweep(CENTRE)  # the first call also pays for allocations
+        sweep.move_to(missing[-1])  # and this one for making the directions, once
         before = time.perf_counter()
         sweep(missing[-1])
         seconds = time.perf_counter() - before
@@ -256,6 +258,7 @@ def _measured(plan: SurfacePlan, points: Iterable[Point], engine: Executor) -> I
 
 
 def _provenance(plan: SurfacePlan) -> dict[str, Any]:
+    found = findings(plan)
     return {
         **describe_machine(plan.device),
         "label": plan.label,
@@ -263,6 +266,7 @@ def _provenance(plan: SurfacePlan) -> dict[str, Any]:
         "compiled": plan.settings.compiled,
         **plan.settings.loss.provenance(),
         "started": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
+        **({"directions": found} if found else {}),
     }
 
 

@@ -66,6 +66,10 @@ class Grid:
         """(A,) for a line, (A, B) for a plane."""
         return (len(self.alpha),) if self.beta is None else (len(self.alpha), len(self.beta))
 
+    def directions_of(self, line: int) -> tuple[int, ...]:
+        """Which directions of a recipe line or plane number `line` runs along."""
+        return (line,) if self.beta is None else (2 * line, 2 * line + 1)
+
     def indices(self) -> Iterator[tuple[int, ...]]:
         """All index tuples, the last axis fastest."""
         return product(*(range(size) for size in self.shape))

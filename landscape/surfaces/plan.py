@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from functools import cached_property
+from itertools import product
 from operator import index
 from typing import TYPE_CHECKING, Any
 
@@ -18,14 +19,14 @@ from landscape.errors import InputError
 from landscape.files import digest_json
 from landscape.models.noisy import NoiseDraws, is_noisy
 from landscape.numerics import NUMERICS
-from landscape.protocols import Attack, DirectionRecipe
+from landscape.protocols import Attack, DirectionRecipe, StateRecipe
 from landscape.surfaces.batchnorm import BatchNormPolicy, find_policy
 from landscape.surfaces.directions import RandomDirections
 from landscape.surfaces.measured_losses import MeasuredLoss, find_loss
 from landscape.surfaces.store import key_of
 from landscape.surfaces.surface import CENTRE, Grid, Point
 from landscape.surfaces.sweep import Sweep, SweepSettings
-from landscape.weights import bind, digest_weights, parameters_of
+from landscape.weights import bind, digest_weights, parameters_of, state_of
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -212,6 +213,7 @@ def plan_surface(
         batchnorm=policy,
         noise=NoiseDraws(seed=seed, count=_whole("the number of noise draws", noise_draws)),
     )
+    _require_states(network, settings, count)
     return SurfacePlan(
         model=network,
         identity=identity,
@@ -221,6 +223,14 @@ def plan_surface(
         label=label or name,
         device=place,
     )
+
+
+def _require_states(model: nn.Module, settings: SweepSettings, num_directions: int) -> None:
+    recipe, last = settings.directions, [size - 1 for size in settings.grid.shape]
+    if isinstance(recipe, StateRecipe):
+        ends = [(line, *end) for line in range(num_directions) for end in product(*((0, size) for size in last))]
+        state = {name: tensor.cpu() for name, tensor in state_of(model).items()}
+        recipe.require_states(state, [settings.moves(point) for point in ends])
 
 
 def _identify(model: nn.Module | Checkpoint) -> tuple[nn.Module, dict[str, Any], str]:

@@ -19,17 +19,17 @@ from landscape.devices import arithmetic
 from landscape.errors import InputError
 from landscape.models.noisy import NoiseDraws
 from landscape.names import OBJECTIVES, PRECISIONS
-from landscape.protocols import Measurement
+from landscape.protocols import Measurement, StateRecipe
 from landscape.surfaces.batchnorm import BatchNormPolicy, FrozenStatistics
 from landscape.surfaces.measured_losses import CrossEntropy, MeasuredLoss
 from landscape.surfaces.surface import CENTRE, Grid, Point
-from landscape.weights import ResidentModel, Weights, parameters_of
+from landscape.weights import ResidentModel, Weights, parameters_of, state_of
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
     from landscape.datasets.examples import Examples
-    from landscape.protocols import Attack, DirectionRecipe, Forward
+    from landscape.protocols import Attack, DirectionRecipe, Forward, Moves
 
 
 NORM_BATCH = 128
@@ -76,6 +76,13 @@ class SweepSettings:
         if self.precision not in PRECISIONS:
             raise InputError(f"a precision is one of {', '.join(PRECISIONS)}, got {self.precision!r}.")
 
+    def moves(self, point: Point) -> Moves:
+        """How far a point (direction, *grid index) lies along which directions; nothing moves at the centre."""
+        if point == CENTRE:
+            return {}
+        line, *index = point
+        return dict(zip(self.grid.directions_of(line), self.grid.node(tuple(index)), strict=True))
+
 
 class Sweep:
     """Measures one model at displaced weights; called with a point, it gives back the measurement there.
@@ -87,6 +94,8 @@ class Sweep:
         self._settings = settings
         self._device = device
         self._center = {name: weight.to(device) for name, weight in parameters_of(model).items()}
+        passing = isinstance(settings.directions, StateRecipe)
+        self._state = {name: tensor.cpu() for name, tensor in state_of(model).items()} if passing else {}
         self._resident = ResidentModel(model, device=device)
         self._batchnorm = settings.batchnorm
         self._batchnorm.prepare(self._resident)
@@ -106,10 +115,6 @@ class Sweep:
         self.move_to(point)
         with arithmetic(self._settings.precision, self._device):
             return self._over_draws(lambda play: self._measure(play.attack, play.starts))
-
-    def move_to(self, point: Point) -> None:
-        """Displace the weights."""
-        self._resident.move(self._center, *self._moves(point))
 
     def clean(self) -> Measurement:
         """The measurement of the clean examples alone, at the centre."""
@@ -150,6 +155,14 @@ class Sweep:
         """The examples that statistics are estimated from."""
         return self._batchnorm.examples(self._resident, self._inputs, self._labels, play.attack, play.starts)
 
+    def move_to(self, point: Point) -> None:
+        """Displace the weights; the first call for a line or plane also makes its directions."""
+        recipe = self._settings.directions
+        if isinstance(recipe, StateRecipe):
+            self._resident.load(recipe.state(self._state, self._settings.moves(point)))
+        else:
+            self._resident.move(self._center, *self._moves(point))
+
     def _measure(self, attack: Attack, starts: Tensor | None) -> Measurement:
         return measure(
             self._resident,
@@ -169,18 +182,15 @@ class Sweep:
     def _moves(self, point: Point) -> list[tuple[float, Weights]]:
         if point == CENTRE:
             return []
-        line, *index = point
-        return list(zip(self._settings.grid.node(tuple(index)), self._directions(line), strict=True))
+        return list(zip(self._settings.moves(point).values(), self._directions(point[0]), strict=True))
 
     def _directions(self, line: int) -> tuple[Weights, ...]:
         # Points come line by line, so the last directions are the only ones worth keeping.
         if self._drawn is None or self._drawn[0] != line:
-            axes = 1 if self._settings.grid.beta is None else 2
             center = {name: weight.cpu() for name, weight in self._center.items()}
-            drawn = tuple(
-                self._on_device(self._settings.directions.direction(center, axes * line + axis)) for axis in range(axes)
-            )
-            self._drawn = line, drawn
+            indices = self._settings.grid.directions_of(line)
+            recipe = self._settings.directions
+            self._drawn = line, tuple(self._on_device(recipe.direction(center, index)) for index in indices)
         return self._drawn[1]
 
     def _on_device(self, direction: Weights) -> Weights:

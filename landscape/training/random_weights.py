@@ -11,8 +11,9 @@ import numpy as np
 import torch
 
 from landscape.randomness import Stream, gaussian
+from landscape.relative_ball import RelativeBall
 from landscape.training.perturbations import Perturbed, perturbed, restoring
-from landscape.training.weight_steps import MovedWeights, RelativeBall
+from landscape.training.weight_steps import MovedWeights
 
 if TYPE_CHECKING:
     from torch import Tensor, nn

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
 from landscape.attacks.pgd import PGD
+from landscape.relative_ball import RelativeBall
 from landscape.training.adversarial_weights import AdversarialWeightPerturbation
 from landscape.training.crafting import NoCrafting, NoiseCrafting, UniformCrafting, classification, divergence
 from landscape.training.objectives import (
@@ -24,7 +25,6 @@ from landscape.training.regularizers import Penalty
 from landscape.training.robust_weights import RobustWeightPerturbation
 from landscape.training.selection import LossRange, parse_loss_range
 from landscape.training.step import Recipe
-from landscape.training.weight_steps import RelativeBall
 
 if TYPE_CHECKING:
     from landscape.training.config import Settings

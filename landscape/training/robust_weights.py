@@ -12,9 +12,10 @@ import torch
 
 from landscape.errors import InputError
 from landscape.names import RWP_ACCUMULATIONS
+from landscape.relative_ball import RelativeBall
 from landscape.training.perturbations import Perturbed, perturbed, restoring
 from landscape.training.selection import LossRange
-from landscape.training.weight_steps import MovedWeights, RelativeBall
+from landscape.training.weight_steps import MovedWeights
 
 if TYPE_CHECKING:
     from torch import Tensor, nn

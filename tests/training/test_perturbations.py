@@ -8,13 +8,14 @@ import torch
 from torch import Tensor, nn
 
 from landscape.errors import InputError
+from landscape.relative_ball import RelativeBall, relative_step
 from landscape.training.adversarial_weights import AdversarialWeightPerturbation
 from landscape.training.objectives import Losses
 from landscape.training.perturbations import AfterWarmup, NoPerturbation, Perturbation, Pull, Select
 from landscape.training.random_weights import RandomWeightPerturbation
 from landscape.training.robust_weights import RobustWeightPerturbation
 from landscape.training.selection import LossRange, parse_loss_range
-from landscape.training.weight_steps import MovedWeights, RelativeBall, relative_step
+from landscape.training.weight_steps import MovedWeights
 
 if TYPE_CHECKING:
     from landscape.protocols import Forward

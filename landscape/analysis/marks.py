@@ -1,0 +1,115 @@
+"""Other checkpoints in a figure: where they lie along a line or in a plane, with the values of their own weights."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from landscape.analysis.directions import PRINCIPAL, kind_of, marks_of
+from landscape.analysis.layout import shortened
+from landscape.analysis.samples import centre_values
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.colors import Colormap, Normalize
+
+    from landscape.analysis.style import Curve
+    from landscape.surfaces.surface import Surface
+
+NAME_ROOM = 0.16
+"""Part of the horizontal range that a name takes; a mark that lies closer to a named one has no name."""
+
+ROOM_FOR_NAMES = 0.12
+"""Part of the vertical range that stays free above and below."""
+
+DIAMOND: dict[str, Any] = {"marker": "D", "s": 34, "edgecolors": "white", "linewidths": 0.8, "zorder": 4, "label": "_"}
+
+PATH: dict[str, Any] = {"linewidth": 0.9, "linestyle": (0, (1.2, 1.4)), "zorder": 3.5, "label": "_"}
+
+OUTLINE: dict[str, Any] = {"markeredgecolor": "black", "markeredgewidth": 1.2, "zorder": 7, "clip_on": False}
+
+NAME: dict[str, Any] = {"fontsize": 8.0, "zorder": 8, "color": "black"}
+
+_Place = tuple[float, float, str]
+
+
+def draw_marks(axes: Axes, curve: Curve, *, quantity: str, scale: float, centred: bool) -> Axes:
+    """Draw a diamond for the checkpoint of a curve and for each other one that its surface shows; nothing without any.
+
+    A path of checkpoints is joined by a dotted line: it is the projection of the path, and its values are the path's
+    own, not those of the line that the curve runs along.
+    """
+    centre = float(centre_values(curve.surface, quantity).mean())
+    others = [(mark.position[0], mark.values.get(quantity, np.nan), mark.name) for mark in marks_of(curve.surface)]
+    if not others:
+        return axes
+    shift = centre if centred else 0.0
+    everything = [(at, scale * (value - shift), name) for at, value, name in (*others, (0.0, centre, curve.label))]
+    places = [place for place in everything if np.isfinite(place[1])]
+    x, y = [place[0] for place in places], [place[1] for place in places]
+    if kind_of(curve.surface) == PRINCIPAL:
+        axes.plot(x, y, color=curve.colour, **PATH)
+    axes.scatter(x, y, color=curve.colour, **DIAMOND)
+    axes.margins(y=ROOM_FOR_NAMES)
+    nodes = curve.surface.grid.alpha
+    room = NAME_ROOM * (nodes[-1] - nodes[0])
+    for at, value, name in _named(places, room):
+        side = "left" if at < nodes[0] + room else "right" if at > nodes[-1] - room else "center"
+        place = (at, value), ({"left": 2, "right": -2, "center": 0}[side], -15)
+        axes.annotate(shortened(name), *place, textcoords="offset points", ha=side, path_effects=_halo(), **NAME)
+    return axes
+
+
+def draw_plane_marks(
+    axes: Axes, surface: Surface, *, quantity: str, scale: float, centred: bool, paint: tuple[Colormap, Normalize]
+) -> Axes:
+    """Draw a diamond for each other checkpoint of a plane, filled with the colour of its own value; a path is joined.
+
+    A value is that of the checkpoint itself, not of the plane below it: where their colours differ, the checkpoint lies
+    beside the plane. White: no value.
+
+    Args:
+        axes: of a contour picture, its limits set.
+        surface: over planes.
+        quantity: one of `names.QUANTITIES`.
+        scale: factor from stored to shown numbers.
+        centred: whether the picture shows |g - g(0, 0)|.
+        paint: colours of the contours, and what gives numbers their place in them.
+    """
+    marks = marks_of(surface)
+    centre = float(centre_values(surface, quantity).mean())
+    if marks and kind_of(surface) == PRINCIPAL:
+        x, y = zip(*(mark.position for mark in marks), (0.0, 0.0), strict=True)
+        axes.plot(x, y, color="white", zorder=6.5, linewidth=2.2)
+        axes.plot(x, y, color="black", zorder=6.6, linewidth=1.0)
+    colours, norm = paint
+    for mark in marks:
+        value = scale * mark.values.get(quantity, np.nan)
+        shown = abs(value - scale * centre) if centred else value
+        fill = colours(norm(shown)) if np.isfinite(shown) else "white"
+        axes.plot(*mark.position, "D", markersize=7, color=fill, **OUTLINE)
+    places = [(mark.position[0], mark.position[1], mark.name) for mark in marks]
+    (low, high), (bottom, top) = axes.get_xlim(), axes.get_ylim()
+    for across, up, name in _named(places, NAME_ROOM * (high - low)):
+        side = "right" if across > (low + high) / 2 else "left"
+        place = (across, up), (-7 if side == "right" else 7, -10 if up > (bottom + top) / 2 else 6)
+        axes.annotate(shortened(name), *place, textcoords="offset points", ha=side, path_effects=_halo(), **NAME)
+    return axes
+
+
+def _halo() -> list[Any]:
+    """A white rim that keeps text readable on any colour."""
+    from matplotlib.patheffects import withStroke
+
+    return [withStroke(linewidth=2.5, foreground="white")]
+
+
+def _named(places: Sequence[_Place], room: float) -> Iterator[_Place]:
+    """The places whose names do not cover one another: the checkpoint itself, then in order what is far enough."""
+    named: list[float] = []
+    for place in sorted(places, key=lambda place: place[0] != 0):
+        if all(abs(place[0] - other) > room for other in named):
+            named.append(place[0])
+            yield place

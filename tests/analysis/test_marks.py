@@ -1,0 +1,48 @@
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+from matplotlib.collections import PathCollection
+from matplotlib.figure import Figure
+
+from landscape.analysis.plots import plot_curves
+from landscape.surfaces.surface import Surface
+from tests.analysis.synthetic import make_surface
+from tests.analysis.test_directions import OTHER, surface_of
+
+
+def drawn(surface: Surface, **how: Any) -> tuple[list[list[float]], list[str], int]:
+    """Offsets of the diamonds, names, and number of lines."""
+    axes = Figure().subplots()
+    plot_curves(axes, surface, **how)
+    points = [row for part in axes.collections if isinstance(part, PathCollection) for row in offsets(part)]
+    return points, [text.get_text() for text in axes.texts], len(axes.lines)
+
+
+def offsets(part: PathCollection) -> list[list[float]]:
+    rows: list[list[float]] = np.asarray(part.get_offsets(), dtype=np.float64).tolist()
+    return rows
+
+
+def test_both_ends_of_a_line_are_marked_at_their_own_values() -> None:
+    surface = surface_of("interpolation", {"landmarks": [OTHER]}, grid="0:1:5")
+    points, names, _ = drawn(surface)
+    assert points == [[1.0, 3.0], [0.0, pytest.approx(surface.centre_mean())]]
+    assert sorted(names) == ["at", "awp"]
+    (end, start), _, _ = drawn(surface, centred=True)
+    assert start == [0.0, 0.0] and end[1] == pytest.approx(3.0 - surface.centre_mean())
+    assert drawn(surface, quantity="robust-error")[0][0] == [1.0, 50.0]
+
+
+def test_a_path_is_joined_and_names_do_not_cover_one_another() -> None:
+    path = [{**OTHER, "name": f"epoch {epoch}", "position": [epoch / 20]} for epoch in (20, 18, 2, 1)]
+    surface = surface_of("principal-components", {"landmarks": path}, grid="-1:1:5")
+    points, names, lines = drawn(surface)
+    assert len(points) == 5 and names == ["at", "epoch 20"]
+    assert lines == drawn(make_surface(num_directions=1, num_examples=3, grid="-1:1:5"))[2] + 1
+
+
+def test_nothing_is_marked_without_other_checkpoints() -> None:
+    assert drawn(make_surface(num_directions=1, num_examples=3))[:2] == ([], [])

@@ -1,0 +1,160 @@
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from fractions import Fraction
+from pathlib import Path
+
+import click
+import numpy as np
+import pytest
+
+from landscape.cli.directions import Direction, Kind, covering
+from landscape.cli.main import main
+from landscape.surfaces.grid import Grid
+from landscape.surfaces.recipes.saved import load_directions
+from landscape.surfaces.store import load_surface
+from tests.cli.test_plot_1d import surfaces_in, write_checkpoint
+
+SMALL = ("--examples", "10", "--attack", "pgd-2", "--device", "cpu")
+
+Call = Callable[..., tuple[int, str, str]]
+
+
+@pytest.fixture
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    for seed, name in enumerate("abc"):
+        write_checkpoint(tmp_path / f"{name}.pt", seed=seed)
+    return tmp_path
+
+
+@pytest.fixture
+def call(capsys: pytest.CaptureFixture[str]) -> Call:
+    def run(*arguments: str) -> tuple[int, str, str]:
+        with pytest.raises(SystemExit) as stop:
+            main([str(argument) for argument in arguments])
+        printed = capsys.readouterr()
+        return int(stop.value.code or 0), printed.out, printed.err
+
+    return run
+
+
+def test_towards_another_checkpoint(here: Path, call: Call) -> None:
+    code, out, _ = call("plot-1d", "a.pt", "--towards", "b.pt", *SMALL)
+    assert code == 0 and (here / "a-plot-1d-towards.png").is_file()
+    surface = load_surface(surfaces_in(here)[0])
+    assert surface.grid == Grid.parse("0:1:21") and len(surface.direction_ids) == 1
+    assert "No row for r = 0.1, 0.25, 0.5, 1: t runs from one checkpoint to another." in out
+    assert "a: the barrier in adversarial loss" in out
+    assert "from the checkpoint (0) towards b (1)" in out
+    call("plot-1d", "b.pt", "--towards", "a.pt", *SMALL, "--alpha", "0:1:2")
+    other = next(s for path in surfaces_in(here) if len((s := load_surface(path)).grid.alpha) == 2)
+    np.testing.assert_array_equal(other.centre.adversarial_loss, surface.adversarial_loss[0, -1])
+
+
+def test_worst_case_and_hessian_have_one_direction(here: Path, call: Call) -> None:
+    for kind in ("worst-case:gamma=1/50,steps=2", "hessian"):
+        code, out, _ = call("plot-1d", "a.pt", "--direction", kind, "--alpha", "-0.1:0.1:3", *SMALL)
+        assert code == 0
+        assert f"a-plot-1d-{kind.partition(':')[0]}.png" in out
+    recipes = [load_surface(path).spec["directions"] for path in surfaces_in(here)]
+    assert sorted(recipe["kind"] for recipe in recipes) == ["hessian", "worst-case"]
+    (worst,) = (recipe for recipe in recipes if recipe["kind"] == "worst-case")
+    assert worst["gamma"] == 0.02 and worst["num_steps"] == 2
+
+
+def test_the_principal_components_of_a_path(here: Path, call: Call) -> None:
+    code, out, _ = call("plot-1d", "c.pt", "--trajectory", "a.pt", "--trajectory", "b.pt", *SMALL, "--json")
+    assert code == 0
+    (curve,) = json.loads(out)["curves"]
+    found = curve["directions"]
+    assert [mark["name"] for mark in found["landmarks"]] == ["a", "b"]
+    assert len(found["explained_variance"]) == 1 and curve["rises"] is not None
+    low, high = curve["alpha"][0], curve["alpha"][-1]
+    assert all(low < mark["position"][0] < high for mark in found["landmarks"]) and 0.0 in curve["alpha"]
+
+
+def test_a_run_folder_is_a_path_up_to_the_checkpoint(here: Path, call: Call) -> None:
+    for epoch in (1, 2, 3):
+        write_checkpoint(here / "run" / f"epoch-{epoch:03d}.pt", seed=epoch)
+    call("plot-1d", "run/epoch-002.pt", "--trajectory", "run", *SMALL, "--alpha", "-1:1:3")
+    found = load_surface(surfaces_in(here)[0]).provenance[0]["directions"]
+    assert [mark["name"] for mark in found["landmarks"]] == ["epoch 1"]
+
+
+def test_directions_are_saved_and_shared(here: Path, call: Call) -> None:
+    line = ("--alpha", "-1:1:3", *SMALL)
+    code, out, _ = call("plot-1d", "a.pt", "--directions", "2", "--save-directions", "d.safetensors", *line)
+    assert code == 0 and "directions  d.safetensors" in out
+    assert len(load_directions(here / "d.safetensors").directions) == 2
+    code, out, _ = call("plot-1d", "a.pt", "b.pt", "--direction", "d.safetensors", *line)
+    assert code == 0 and "2 from a file (kind: random), as they are" in out
+    surfaces = [load_surface(path) for path in surfaces_in(here)]
+    of_a = [s for s in surfaces if s.label == "a"]
+    np.testing.assert_array_equal(of_a[0].adversarial_loss, of_a[1].adversarial_loss)
+    assert len({s.key for s in surfaces}) == 3
+
+
+def test_dry_run_makes_the_directions_but_no_file(here: Path, call: Call) -> None:
+    before = sorted(here.iterdir())
+    code, out, _ = call("plot-1d", "a.pt", "--direction", "hessian", *SMALL, "--dry-run")
+    assert code == 0 and "22 of 22 points to compute" in out
+    assert sorted(here.iterdir()) == before
+
+
+WRONG: dict[str, tuple[int, tuple[str, ...], str]] = {
+    "unknown kind": (2, ("--direction", "spiral"), "'spiral' is not random, worst-case"),
+    "unknown setting": (2, ("--direction", "worst-case:step=1"), "takes gamma and steps"),
+    "no radius": (2, ("--direction", "worst-case:gamma=0"), "needs a gamma above 0 and at least 1 step"),
+    "two kinds": (
+        1,
+        ("--direction", "hessian", "--towards", "b.pt"),
+        "directions are of one kind, got --towards and --direction hessian; leave one out.",
+    ),
+    "norm of another kind": (1, ("--direction", "hessian", "--one-dim", "copy"), "are about random directions"),
+    "layers of another kind": (1, ("--towards", "b.pt", "--layers", "conv"), "--layers chooses what random"),
+    "two ends": (1, ("--towards", "b.pt", "--towards", "c.pt"), "a line goes towards 1 other checkpoint, got 2"),
+    "two worst cases": (1, ("--direction", "worst-case", "--directions", "2"), "there is 1 worst-case direction"),
+    "another model": (1, ("--towards", "wide.pt"), "a line leads through models of one shape"),
+    "no path": (1, ("--trajectory", "a.pt"), "a path of 1 checkpoints has at most 0 principal components"),
+    "no file": (1, ("--direction", "none.safetensors"), "cannot read none.safetensors"),
+    "no checkpoint": (1, ("--towards", "none.pt"), "there is no checkpoint none.pt"),
+    "unsavable": (1, ("--towards", "b.pt", "--save-directions", "d.safetensors"), "is not saved"),
+    "wrong suffix": (1, ("--save-directions", "d.pt"), "directions are kept in .safetensors files"),
+    "several to save": (1, ("b.pt", "--save-directions", "d.safetensors"), "those of one checkpoint and split, got 2"),
+}
+
+
+@pytest.mark.parametrize(("expected", "options", "message"), WRONG.values(), ids=WRONG.keys())
+def test_calls_that_make_no_sense(
+    expected: int, options: tuple[str, ...], message: str, here: Path, call: Call
+) -> None:
+    write_checkpoint(here / "wide.pt", width=8)
+    code, out, err = call("plot-1d", "a.pt", *options, *SMALL)
+    assert code == expected and message in err and out == ""
+    assert not (here / "cache").exists() or surfaces_in(here) == []
+
+
+def test_kinds_are_read_with_their_settings() -> None:
+    parse = Direction()
+    assert parse.convert("worst-case", None, None) == Kind(name="worst-case", gamma=0.01, steps=10)
+    assert parse.convert("x/y.safetensors", None, None) == Kind(name="saved", path=Path("x/y.safetensors"))
+    with pytest.raises(click.BadParameter):
+        parse.convert("worst-case:steps=0", None, None)
+
+
+@pytest.mark.parametrize("positions", [[0.0, 7.3], [0.0, -0.02, 0.031], [0.0, 120.0, -3.0], [0.0]])
+def test_a_path_is_covered_with_a_margin_by_round_nodes(positions: list[float]) -> None:
+    nodes = Grid.parse(covering(positions)).alpha
+    assert 0.0 in nodes and 11 <= len(nodes) <= 24
+    assert nodes[0] < min(positions) or min(positions) == max(positions)
+    assert nodes[-1] > max(positions)
+    step = Fraction(str(round(nodes[1] - nodes[0], 9)))
+    assert str(step.numerator).rstrip("0") in ("1", "2", "5")
+
+
+def test_defaults_of_the_worst_case_are_those_of_its_recipe() -> None:
+    from landscape.surfaces.recipes import worst_case
+
+    assert Kind(name="worst-case").gamma == worst_case.GAMMA and Kind(name="worst-case").steps == worst_case.NUM_STEPS
