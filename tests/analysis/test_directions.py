@@ -44,8 +44,8 @@ KINDS: dict[str, tuple[Surface, str, str]] = {
     "worst case": (
         surface_of("worst-case", directions={"num_steps": 10, "gamma": 0.01}),
         "α (multiples of the layer-normalized worst-case direction)",
-        "worst case (ascent on the adversarial cross-entropy, 10 steps, γ = 0.01), layer-normalized, one-dimensional parameters "
-        "not moved",
+        "worst case (ascent on the adversarial cross-entropy, 10 steps, γ = 0.01), layer-normalized, one-dimensional "
+        "parameters not moved",
     ),
     "hessian": (
         surface_of("hessian", {"eigenvalues": [12.3456, 4.0]}, num_directions=2),
