@@ -1,4 +1,4 @@
-"""Figures of two columns of panels, a legend above and a caption below that never cover a curve."""
+"""Figures of panels, a legend above and a caption below that never cover a curve."""
 
 from __future__ import annotations
 
@@ -100,11 +100,11 @@ def wrapped(figure: Figure, text: str, *, width: float, size: float) -> list[str
     return [line for line in lines if line]
 
 
-def shortened(label: str) -> str:
-    """A label without its middle where it is too long for a legend."""
-    if len(label) <= LONGEST_LABEL:
+def shortened(label: str, longest: int = LONGEST_LABEL) -> str:
+    """A label without its middle where it has more than `longest` characters (an even number)."""
+    if len(label) <= longest:
         return label
-    return f"{label[: LONGEST_LABEL // 2 - 1]}…{label[-LONGEST_LABEL // 2 :]}"
+    return f"{label[: longest // 2 - 1]}…{label[-longest // 2 :]}"
 
 
 def _arrange(figure: Figure, page: Page) -> None:

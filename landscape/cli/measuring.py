@@ -200,10 +200,21 @@ class Measuring:
         )
 
 
+def unusual(given: Mapping[str, Any]) -> list[str]:
+    """What sets the figure of a call apart from the bare call's, for its name."""
+    usual = {"objective": "adversarial", "loss": "ce", "batchnorm": "frozen", "split": "train", "quantity": "loss"}
+    return [given[name] for name, value in usual.items() if given[name] != value]
+
+
 def plans_for(
-    sources: Sequence[Source], wanted: Measuring, *, directions: int, grid: Grid | str
+    sources: Sequence[Source],
+    wanted: Measuring,
+    *,
+    directions: int,
+    grid: Grid | str,
+    recipe: DirectionRecipe | None = None,
 ) -> list[tuple[Source, SurfacePlan]]:
-    """A plan for each split of each checkpoint, in this order; nothing is computed yet.
+    """A plan for each split of each checkpoint, in this order, with `wanted.recipe()` by default; nothing is computed.
 
     Raises:
         CheckpointError, DataError, InputError: what is asked for is not there, or makes no sense.
@@ -214,7 +225,7 @@ def plans_for(
     plans = [
         (source, plan)
         for source in sources
-        for plan in _plans(source, wanted, load, num_directions=directions, grid=grid)
+        for plan in _plans(source, wanted, load, num_directions=directions, grid=grid, recipe=recipe)
     ]
     if wanted.split == "both":
         _require_separate_splits(plans, wanted)
@@ -291,7 +302,13 @@ def say_unfinished(surfaces: Sequence[Surface], wanted: Measuring) -> None:
 
 
 def _plans(
-    source: Source, wanted: Measuring, load: Callable[..., Examples], *, num_directions: int, grid: Grid | str
+    source: Source,
+    wanted: Measuring,
+    load: Callable[..., Examples],
+    *,
+    num_directions: int,
+    grid: Grid | str,
+    recipe: DirectionRecipe | None,
 ) -> list[SurfacePlan]:
     """One plan for each split of one checkpoint."""
     from landscape.cli.sources import attack_for, examples_for
@@ -307,7 +324,7 @@ def _plans(
         step_size=wanted.step_size,
         restarts=wanted.restarts,
     )
-    recipe = wanted.recipe()
+    chosen = wanted.recipe() if recipe is None else recipe
     return [
         plan_surface(
             checkpoint,
@@ -321,7 +338,7 @@ def _plans(
                 seed=wanted.seed,
             ),
             attack=attack,
-            directions=recipe,
+            directions=chosen,
             num_directions=num_directions,
             grid=grid,
             objective=wanted.objective,

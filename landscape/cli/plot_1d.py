@@ -18,6 +18,7 @@ from landscape.cli.measuring import (
     plans_for,
     say_cost,
     say_unfinished,
+    unusual,
 )
 from landscape.errors import InputError
 
@@ -62,7 +63,8 @@ def command(settings: dict[str, Any], /, checkpoints: tuple[str, ...], **given: 
     sources = find_sources(checkpoints, epochs)
     series = sources[0].run
     named = [series.absolute().name] if series else [source.title for source in sources]
-    out = figure_path(wanted.out, named, "-".join(["plot-1d", *_unusual(given)]))
+    special = [*unusual(given), *(["epsilons"] if len(each) > 1 else [])]
+    out = figure_path(wanted.out, named, "-".join(["plot-1d", *special]))
     if series is not None:
         find_parting(series, given["split_at"])  # refuses a wrong --split-at before anything is computed
     found = [plans_for(sources, one, directions=given["directions"], grid=given["alpha"]) for one in each]
@@ -114,10 +116,3 @@ def _title(source: Source, plan: SurfacePlan, *, several: bool) -> str:
 def _model(source: Source, plan: SurfacePlan, wanted: Measuring) -> str:
     """What curves of several epsilons have in common."""
     return f"{source.title} ({plan.examples.split})" if len(wanted.splits) > 1 else source.title
-
-
-def _unusual(given: dict[str, Any]) -> list[str]:
-    """What sets the figure apart from the bare call's, for its name."""
-    several = ["epsilons"] if isinstance(given["epsilon"], tuple) else []
-    usual = {"objective": "adversarial", "loss": "ce", "batchnorm": "frozen", "split": "train", "quantity": "loss"}
-    return [given[name] for name, value in usual.items() if given[name] != value] + several
