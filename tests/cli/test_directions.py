@@ -158,3 +158,18 @@ def test_defaults_of_the_worst_case_are_those_of_its_recipe() -> None:
     from landscape.surfaces.recipes import worst_case
 
     assert Kind(name="worst-case").gamma == worst_case.GAMMA and Kind(name="worst-case").steps == worst_case.NUM_STEPS
+
+
+def test_planes_of_every_kind(here: Path, call: Call) -> None:
+    plane = ("plot-2d", "a.pt", "--alpha", "0:1:2", *SMALL)
+    code, out, _ = call(*plane, "--towards", "b.pt", "--towards", "c.pt")
+    assert code == 0 and (here / "a-plot-2d-towards.png").is_file()
+    assert "No row for r = 0.1, 0.25, 0.5, 1: t runs from one checkpoint to another." in out
+    (surface,) = (load_surface(path) for path in surfaces_in(here))
+    marks = surface.provenance[0]["directions"]["landmarks"]
+    assert [mark["position"] for mark in marks] == [[1.0, 0.0], [0.0, 1.0]]
+    assert marks[0]["loss"] == pytest.approx(float(surface.mean()[0, 1, 0]), rel=1e-6)
+    code, out, _ = call(*plane, "--direction", "worst-case:steps=1", "--orthogonal")
+    assert code == 0 and "and a random direction" in out
+    code, _, err = call(*plane, "--towards", "b.pt")
+    assert code == 1 and "a plane goes through 2 other checkpoints, got 1" in err
