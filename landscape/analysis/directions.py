@@ -98,6 +98,25 @@ def axis_label(surfaces: Sequence[Surface]) -> str | None:
     return AXES.get(kind, None if kind == RANDOM else f"α (multiples of the {kind} direction)")
 
 
+def plane_labels(surface: Surface, directions: tuple[int, int]) -> tuple[str, str]:
+    """Labels of the two axes of a plane: what its directions are, where that is known, else their numbers."""
+    kind = kind_of(surface)
+    shares = findings_of(surface).get("explained_variance")
+    words = [f"direction {number}" for number in directions]
+    if kind == TOWARDS:
+        words = [f"towards {mark.name}" for mark in marks_of(surface)][:2]
+    elif kind == PRINCIPAL:
+        words = [f"principal component {number + 1}" for number in directions]
+        if isinstance(shares, list) and len(shares) > max(directions) and all(_is_number(share) for share in shares):
+            words = [f"{word}, {100 * shares[number]:.1f} %" for word, number in zip(words, directions, strict=True)]
+    elif kind == HESSIAN:
+        words = [f"Hessian eigenvector {number + 1}" for number in directions]
+    elif kind == WORST_CASE:
+        words = ["worst case", "random direction"]
+    first, second = words if len(words) == 2 else [f"direction {number}" for number in directions]
+    return f"α ({first})", f"β ({second})"
+
+
 def symbol_of(surfaces: Sequence[Surface]) -> str:
     """What the position along a line is called: t between checkpoints, alpha elsewhere."""
     return "t" if all(kind_of(surface) == TOWARDS for surface in surfaces) else "α"
@@ -115,7 +134,8 @@ def describe_kind(surface: Surface, recipe: Mapping[str, Any]) -> str:
         return f"principal components of a path of {count} checkpoints, all parameters, the last at the origin"
     if kind == WORST_CASE:
         ascent = f"ascent on the adversarial cross-entropy, {recipe.get('num_steps')} steps, γ = {recipe.get('gamma')}"
-        return f"worst case ({ascent}), layer-normalized, one-dimensional parameters not moved"
+        beside = "" if surface.grid.beta is None else " and a random direction"
+        return f"worst case ({ascent}){beside}, layer-normalized, one-dimensional parameters not moved"
     count = len(surface.direction_ids) * (1 if surface.grid.beta is None else 2)
     if kind == HESSIAN:
         which = "top eigenvector" if count == 1 else f"top {count} eigenvectors"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -23,6 +24,9 @@ NAME_ROOM = 0.16
 
 ROOM_FOR_NAMES = 0.12
 """Part of the vertical range that stays free above and below."""
+
+PLANE_ROOM, NAME_HEIGHT = 0.5, 0.08
+"""As `NAME_ROOM`, in the smaller panels of planes, where names may stand above one another."""
 
 DIAMOND: dict[str, Any] = {"marker": "D", "s": 34, "edgecolors": "white", "linewidths": 0.8, "zorder": 4, "label": "_"}
 
@@ -92,7 +96,7 @@ def draw_plane_marks(
         axes.plot(*mark.position, "D", markersize=7, color=fill, **OUTLINE)
     places = [(mark.position[0], mark.position[1], mark.name) for mark in marks]
     (low, high), (bottom, top) = axes.get_xlim(), axes.get_ylim()
-    for across, up, name in _named(places, NAME_ROOM * (high - low)):
+    for across, up, name in _named(places, PLANE_ROOM * (high - low), NAME_HEIGHT * (top - bottom)):
         side = "right" if across > (low + high) / 2 else "left"
         place = (across, up), (-7 if side == "right" else 7, -10 if up > (bottom + top) / 2 else 6)
         axes.annotate(shortened(name), *place, textcoords="offset points", ha=side, path_effects=_halo(), **NAME)
@@ -106,10 +110,10 @@ def _halo() -> list[Any]:
     return [withStroke(linewidth=2.5, foreground="white")]
 
 
-def _named(places: Sequence[_Place], room: float) -> Iterator[_Place]:
+def _named(places: Sequence[_Place], across: float, up: float = math.inf) -> Iterator[_Place]:
     """The places whose names do not cover one another: the checkpoint itself, then in order what is far enough."""
-    named: list[float] = []
+    named: list[_Place] = []
     for place in sorted(places, key=lambda place: place[0] != 0):
-        if all(abs(place[0] - other) > room for other in named):
-            named.append(place[0])
+        if all(abs(place[0] - other[0]) > across or abs(place[1] - other[1]) > up for other in named):
+            named.append(place)
             yield place

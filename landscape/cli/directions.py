@@ -20,10 +20,14 @@ if TYPE_CHECKING:
     from landscape.checkpoints import Checkpoint
     from landscape.datasets.examples import Examples
     from landscape.protocols import Attack, DirectionRecipe
+    from landscape.surfaces.grid import Grid
     from landscape.surfaces.recipes.saved import SavedDirections
 
 GAMMA, NUM_STEPS = 0.01, 10
 """As in `surfaces.recipes.worst_case`, which imports torch."""
+
+Lines = tuple[str | None, ...]
+"""Nodes FROM:TO:NUM along each axis; None for what is usual for the kind of direction."""
 
 LINE = "-1:1:21"
 
@@ -184,8 +188,8 @@ class Wanted:
                 f"{shape}, got {len(self.towards)} for {number} of them; name {axes} with --towards and leave out "
                 "--directions."
             )
-        if self.kind == "worst-case" and axes * number != 1:
-            raise InputError(f"there is 1 worst-case direction, got a call for {axes * number}.")
+        if self.kind == "worst-case" and number != 1:
+            raise InputError(f"there is 1 worst-case direction, got a call for {number}; leave out --directions.")
         return number
 
     def recipe(
@@ -217,6 +221,12 @@ class Wanted:
         if self.kind == "hessian":
             return HessianDirections(**about, count=count)
         return WorstCaseDirection(**about, gamma=self.direction.gamma, num_steps=self.direction.steps)
+
+    def grid(self, lines: Lines, checkpoint: Checkpoint, recipe: DirectionRecipe) -> Grid:
+        """The grid of lines, with the usual one where there is none."""
+        from landscape.surfaces.grid import Grid
+
+        return Grid.parse(*(line or self.usual_line(checkpoint, recipe, axis) for axis, line in enumerate(lines)))
 
     def usual_line(self, checkpoint: Checkpoint, recipe: DirectionRecipe, axis: int = 0) -> str:
         """The nodes along one axis that show what there is to see, FROM:TO:NUM."""

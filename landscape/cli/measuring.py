@@ -12,7 +12,7 @@ import click
 
 from landscape import names
 from landscape.cli import options
-from landscape.cli.directions import Kind, Wanted, direction_options
+from landscape.cli.directions import Kind, Lines, Wanted, direction_options
 from landscape.errors import InputError
 
 if TYPE_CHECKING:
@@ -204,12 +204,27 @@ class Measuring:
         return self.load(source)[0]
 
 
+def unusual(given: Mapping[str, Any]) -> list[str]:
+    """What sets the figure of a call apart from the bare call's, for its name."""
+    usual = {
+        "objective": "adversarial",
+        "loss": "ce",
+        "batchnorm": "frozen",
+        "batchnorm_source": None,
+        "split": "train",
+        "quantity": "loss",
+    }
+    kind = Measuring.from_options(given).directions.kind
+    kinds = [] if kind == "random" else [kind]
+    return kinds + [given[name] for name, value in usual.items() if given[name] != value]
+
+
 def plans_for(
     sources: Sequence[Source],
     wanted: Measuring,
     *,
     directions: int | None,
-    grid: Grid | str | None,
+    grid: Grid | str | Lines,
     adapt: Callable[[DirectionRecipe], DirectionRecipe] | None = None,
 ) -> list[tuple[Source, SurfacePlan]]:
     """A plan for each split of each checkpoint, in this order; nothing is computed yet.
@@ -218,7 +233,7 @@ def plans_for(
         sources: the checkpoints.
         wanted: the options of the call.
         directions: how many lines, or planes; None for what is usual for the kind of direction.
-        grid: where to measure; None for the line that is usual for the kind.
+        grid: where to measure; lines FROM:TO:NUM of each axis, None for what is usual for the kind.
         adapt: what is done to every recipe, such as making its directions orthogonal.
 
     Raises:
@@ -324,12 +339,11 @@ def _plans(
     load: Callable[..., Examples],
     *,
     asked: int | None,
-    grid: Grid | str | None,
+    grid: Grid | str | Lines,
     adapt: Callable[[DirectionRecipe], DirectionRecipe] | None,
 ) -> list[SurfacePlan]:
     """One plan for each split of one checkpoint."""
     from landscape.cli.sources import attack_for, examples_for
-    from landscape.surfaces.grid import Grid
     from landscape.surfaces.plan import plan_surface
 
     checkpoint, info = wanted.load(source)
@@ -342,7 +356,7 @@ def _plans(
         step_size=wanted.step_size,
         restarts=wanted.restarts,
     )
-    axes = 2 if isinstance(grid, Grid) and grid.beta is not None else 1
+    axes = len(grid) if isinstance(grid, tuple) else 1
     count = wanted.directions.count(asked, axes)
     plans = []
     for split in wanted.splits:
@@ -364,7 +378,7 @@ def _plans(
             attack=attack,
             directions=recipe if adapt is None else adapt(recipe),
             num_directions=count,
-            grid=grid or wanted.directions.usual_line(checkpoint, recipe),
+            grid=wanted.directions.grid(grid, checkpoint, recipe) if isinstance(grid, tuple) else grid,
             objective=wanted.objective,
             loss=wanted.loss,
             batchnorm=wanted.batchnorm_policy(),

@@ -97,13 +97,9 @@ class WorstCaseDirection:
         return RandomDirections(layers=self.layers).moving(weights)
 
     def direction(self, weights: Weights, index: int) -> Weights:
-        """The direction at `weights`.
-
-        Raises:
-            InputError: `index` is not 0: there is one worst case.
-        """
+        """The worst case at `weights` for `index` 0; beyond it random directions, for the second axis of a plane."""
         if index:
-            raise InputError(f"there is 1 worst-case direction, got a call for {index + 1}; ask for 1.")
+            return RandomDirections(seed=self.seed, norm="layer", layers=self.layers).direction(weights, index)
         return self._ascended(weights)
 
     @cached_property
