@@ -7,6 +7,7 @@ import datetime
 import importlib
 import logging
 import os
+import re
 import time
 from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -50,7 +51,7 @@ class ProcessGroup(Processes):
 
     def part(self, count: int) -> tuple[Tensor, bool]:
         """Positions rank, rank + size, rank + 2 size, ...; see `Processes`."""
-        positions = torch.arange(self.rank, count, self.size)
+        positions = torch.arange(count)[self.rank :: self.size]
         return (positions, False) if len(positions) else (torch.zeros(1, dtype=torch.int64), True)
 
     @torch.no_grad()
@@ -228,7 +229,8 @@ def _exchange(do: Callable[..., Any], *arguments: Any, **named: Any) -> None:
         failure = error.with_traceback(None)
     if type(failure) is not RuntimeError and not isinstance(failure, dist.DistError):
         raise failure
-    reason = str(failure).strip().partition("\n")[0]
+    # Without the place in the source before it and the advice after it.
+    reason = re.sub(r"^\[\S*\] ", "", str(failure).strip()).partition("\n")[0].partition(". ")[0].rstrip(".")
     raise LostError(
         f"the processes of this run have lost each other ({reason}); start them again, and the same call goes on from "
         "the last finished epoch."

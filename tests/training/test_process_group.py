@@ -17,7 +17,7 @@ from landscape.errors import InputError, TrainingError
 from landscape.training.config import TrainConfig
 from landscape.training.fit import train
 from landscape.training.history import read_history
-from landscape.training.process_group import device_of, num_launched, together
+from landscape.training.process_group import ProcessGroup, device_of, num_launched, together
 from landscape.training.processes import ALONE, Processes
 from landscape.training.publish import training_in, weights_in
 from landscape.training.runs import RunFolder, load_state
@@ -52,10 +52,11 @@ def out(tmp_path_factory: pytest.TempPathFactory) -> Path:
         for rank in (0, 1)
     ]
     try:
-        said = [process.communicate(timeout=120)[1] for process in started]
+        said = [process.communicate(timeout=250)[1] for process in started]
     finally:
         for process in started:
             process.kill()
+            process.wait()
     assert [process.returncode for process in started] == [0, 0], "\n".join(said)
     return folder
 
@@ -179,6 +180,19 @@ def test_the_command_writes_one_run(tmp_path: Path) -> None:
     assert state is not None
     assert state["finished"]
     assert len(state["random_of_others"]) == 1
+
+
+@pytest.mark.parametrize("count", [1, 2, 3, 4, 7])
+def test_parts_are_the_whole(count: int) -> None:
+    parts = []
+    for rank in range(3):
+        group = ProcessGroup.__new__(ProcessGroup)
+        group.rank, group.size = rank, 3
+        positions, borrowed = group.part(count)
+        assert borrowed == (rank >= count)
+        assert len(positions) == 1 or not borrowed
+        parts += [] if borrowed else positions.tolist()
+    assert sorted(parts) == ALONE.part(count)[0].tolist() == list(range(count))
 
 
 def test_without_torchrun_a_process_is_alone() -> None:
