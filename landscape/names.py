@@ -75,6 +75,7 @@ AUGMENTATIONS = ("none", "crop-flip", "crop-flip-zero", "crop-flip-rotate")
 QUANTITIES = ("loss", "robust-error", "natural-loss", "natural-error")
 
 GROUPINGS = ("loss", "class", "correct")
+LEVELS = ("auto", "paper", "log")
 
 BUNDLED = (
     "digits-at",

@@ -45,10 +45,11 @@ def test_the_page_about_python_says_what_is_true(
     assert surface.grid.alpha == (-1.0, -0.5, 0.0, 0.5, 1.0) and surface.adversarial_loss.shape == (4, 5, 64)
     assert surface.mean().shape == surface.accuracy().shape == (4, 5) and surface.standard_error().shape == (5,)
     assert surface.spec["attack"]["num_steps"] == 5
+    assert names["plane"].mean()[0].shape == (5, 3) and abs(names["plane"].provenance[0]["cosines"][0]) < 1e-6
     assert names["of_class_1"].shape == (4, 5)
     assert names["difference"].paired and names["difference"].low is not None
     assert (names["again"].mean() == names["stored"].mean()).all() and names["read"].key == names["stored"].key
     assert sorted(path.name for path in tmp_path.iterdir()) == [
-        "black.svg", "curves.pdf", "surfaces", "whole.png",
+        "black.svg", "curves.pdf", "plane.pdf", "planes.png", "surfaces", "whole.png",
     ]  # fmt: skip
     assert "must be numbers in [0, 1]" in capsys.readouterr().out

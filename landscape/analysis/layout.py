@@ -1,4 +1,4 @@
-"""Figures of two columns of panels, a legend above and a caption below that never cover a curve."""
+"""Figures of panels, a legend above and a caption below that never cover a curve."""
 
 from __future__ import annotations
 

@@ -37,8 +37,22 @@ BATCHNORM = {
     ("batch", ""): "statistics of each batch itself",
 }
 
+PLANE_OBJECTIVES = {
+    "adversarial": "attacked anew at every (α, β)",
+    "fixed": "adversarial examples made once, at the centre",
+}
+"""What the words for lines do not say well."""
+
+ORTHOGONAL = {
+    "filter": "the second orthogonal to the first in every filter",
+    "model": "the second orthogonal to the first",
+}
+
 LARGEST_SIZE = 1e6
 """Beyond it a size is no size of pictures, and is shown as it is written."""
+
+LARGEST_COSINE = 1 + 1e-9
+"""With room for rounding; more is no cosine."""
 
 THREATS = {"linf": "L∞", "l2": "L2"}
 
@@ -59,9 +73,22 @@ def describe_settings(surface: Surface) -> dict[str, str]:
     if "noise" in spec:
         described["Noise"] = describe_noise(spec)
     described |= describe_findings(surface)
+    if surface.grid.beta is not None:
+        described["Cosine of the directions"] = _describe_cosines(surface)
     if layers := recipe.get("layers"):
         described["Layers moved"] = _plain(layers)
     return described
+
+
+def cosine_of(surface: Surface, plane: int) -> float | None:
+    """Cosine of the two directions of a plane as they were used; None if the file does not say it."""
+    # Points may come from several processes and surfaces; all of them used the same directions.
+    for entry in surface.provenance:
+        found = entry.get("cosines") if isinstance(entry, Mapping) else None
+        value = found[plane] if isinstance(found, list) and len(found) > plane else None
+        if isinstance(value, int | float) and abs(value) <= LARGEST_COSINE:
+            return float(value)
+    return None
 
 
 def describe_attack(spec: Mapping[str, Any]) -> str:
@@ -153,7 +180,9 @@ def describe_objective(surface: Surface) -> str:
     """The objective of a surface in words."""
     if not is_attacked(surface):
         return OBJECTIVES["clean"]
-    return OBJECTIVES.get(objective_of(surface), objective_of(surface)).replace("α", symbol_of([surface]))
+    words = OBJECTIVES if surface.grid.beta is None else OBJECTIVES | PLANE_OBJECTIVES
+    said = words.get(objective_of(surface), objective_of(surface))
+    return said if surface.grid.beta is not None else said.replace("α", symbol_of([surface]))
 
 
 def is_attacked(surface: Surface) -> bool:
@@ -206,10 +235,20 @@ def _describe_directions(surface: Surface, recipe: Mapping[str, Any]) -> str:
     if kind_of(surface) != RANDOM:
         return printable(describe_kind(surface, recipe))
     norm, one_dim = recipe.get("norm", "?"), recipe.get("one_dim", "?")
-    return (
-        f"{len(surface.direction_ids)} random Gaussian, {NORMALIZATIONS.get(norm, _plain(norm))}, "
-        f"{ONE_DIM.get(one_dim, f'one-dimensional parameters {_plain(one_dim)}')}"
-    )
+    count = len(surface.direction_ids) * (1 if surface.grid.beta is None else 2)
+    orthogonal = recipe.get("orthogonal")
+    parts = [
+        f"{count} random Gaussian",
+        NORMALIZATIONS.get(norm, _plain(norm)),
+        *([] if orthogonal is None else [ORTHOGONAL.get(orthogonal, f"orthogonal by {_plain(orthogonal)}")]),
+        ONE_DIM.get(one_dim, f"one-dimensional parameters {_plain(one_dim)}"),
+    ]
+    return ", ".join(parts)
+
+
+def _describe_cosines(surface: Surface) -> str:
+    found = [cosine_of(surface, int(plane)) for plane in surface.direction_ids]
+    return ", ".join("not recorded" if cosine is None else f"{cosine:.2g}" for cosine in found)
 
 
 def _describe_statistics(surface: Surface) -> str:

@@ -19,6 +19,7 @@ from landscape.errors import Interrupted, LandscapeError
 COMMANDS = {
     "train": ("landscape.cli.train", "Train a model and write a run folder."),
     "plot-1d": ("landscape.cli.plot_1d", "Loss curves along random directions (Algorithm 1 of the AWP paper)."),
+    "plot-2d": ("landscape.cli.plot_2d", "Loss contours over planes of two directions, and reliefs."),
     "lsc-groups": (
         "landscape.cli.lsc_groups",
         "Landscapes of groups of examples: by loss, class or correctness.",

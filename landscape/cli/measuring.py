@@ -204,12 +204,30 @@ class Measuring:
         return self.load(source)[0]
 
 
+def unusual(given: Mapping[str, Any]) -> list[str]:
+    """What sets the figure of a call apart from the bare call's, for its name."""
+    usual = {
+        "objective": "adversarial",
+        "loss": "ce",
+        "batchnorm": "frozen",
+        "batchnorm_source": None,
+        "split": "train",
+        "quantity": "loss",
+    }
+    kind = Wanted(**{field.name: given[field.name] for field in fields(Wanted)}).kind
+    return [
+        *([] if kind == "random" else [kind]),
+        *(given[name] for name, value in usual.items() if given[name] != value),
+    ]
+
+
 def plans_for(
     sources: Sequence[Source],
     wanted: Measuring,
     *,
     directions: int | None,
     grid: Grid | str | None,
+    axes: int = 1,
     adapt: Callable[[DirectionRecipe], DirectionRecipe] | None = None,
 ) -> list[tuple[Source, SurfacePlan]]:
     """A plan for each split of each checkpoint, in this order; nothing is computed yet.
@@ -218,7 +236,8 @@ def plans_for(
         sources: the checkpoints.
         wanted: the options of the call.
         directions: how many lines, or planes; None for what is usual for the kind of direction.
-        grid: where to measure; None for the line that is usual for the kind.
+        grid: where to measure; None for the line or plane that is usual for the kind.
+        axes: 1 for lines, 2 for planes.
         adapt: what is done to every recipe, such as making its directions orthogonal.
 
     Raises:
@@ -230,7 +249,7 @@ def plans_for(
     plans = [
         (source, plan)
         for source in sources
-        for plan in _plans(source, wanted, load, asked=directions, grid=grid, adapt=adapt)
+        for plan in _plans(source, wanted, load, asked=directions, grid=grid, axes=axes, adapt=adapt)
     ]
     if wanted.noise_draws > 1 and not any("noise" in plan.spec for _, plan in plans):
         raise InputError(
@@ -325,6 +344,7 @@ def _plans(
     *,
     asked: int | None,
     grid: Grid | str | None,
+    axes: int,
     adapt: Callable[[DirectionRecipe], DirectionRecipe] | None,
 ) -> list[SurfacePlan]:
     """One plan for each split of one checkpoint."""
@@ -342,7 +362,6 @@ def _plans(
         step_size=wanted.step_size,
         restarts=wanted.restarts,
     )
-    axes = 2 if isinstance(grid, Grid) and grid.beta is not None else 1
     count = wanted.directions.count(asked, axes)
     plans = []
     for split in wanted.splits:
@@ -364,7 +383,7 @@ def _plans(
             attack=attack,
             directions=recipe if adapt is None else adapt(recipe),
             num_directions=count,
-            grid=grid or wanted.directions.usual_line(checkpoint, recipe),
+            grid=grid or Grid.parse(*(wanted.directions.usual_line(checkpoint, recipe, axis) for axis in range(axes))),
             objective=wanted.objective,
             loss=wanted.loss,
             batchnorm=wanted.batchnorm_policy(),

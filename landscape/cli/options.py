@@ -74,6 +74,25 @@ class Line(click.ParamType):
         return str(value)
 
 
+class Levels(click.ParamType):
+    """Contour levels: `auto`, `paper`, `log`, or increasing numbers such as `0.1,0.5,1,5`."""
+
+    name = "auto|paper|log|a,b,.."
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str | tuple[float, ...]:
+        if isinstance(value, tuple):
+            return value
+        if value in names.LEVELS:
+            return str(value)
+        try:
+            levels = tuple(float(Fraction(part.strip())) for part in str(value).split(","))
+        except (ValueError, ZeroDivisionError, OverflowError):
+            self.fail(f"{value!r} is neither {', '.join(names.LEVELS)} nor numbers such as 0.1,0.5,1,5.", param, ctx)
+        if len(levels) < 2 or any(low >= high for low, high in zip(levels, levels[1:], strict=False)):
+            self.fail(f"{value!r} needs at least two increasing numbers such as 0.1,0.5,1,5.", param, ctx)
+        return levels
+
+
 class Count(click.ParamType):
     """A whole number of at least 1, or `all`."""
 
@@ -223,6 +242,15 @@ device_options = combined(
 
 cache_options = combined(
     click.option("--cache-dir", type=click.Path(), help="Folder of the surfaces.  [default: $LANDSCAPE_CACHE]"),
+)
+
+plane_options = combined(
+    click.option(
+        "--quantity", type=click.Choice(names.QUANTITIES), default="loss", show_default=True, help="What is drawn."
+    ),
+    click.option(
+        "--levels", type=Levels(), default="auto", show_default=True, help="Contour levels; paper: 0.1 to 9.6."
+    ),
 )
 
 output_options = combined(

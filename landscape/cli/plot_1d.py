@@ -18,6 +18,7 @@ from landscape.cli.measuring import (
     plans_for,
     say_cost,
     say_unfinished,
+    unusual,
 )
 from landscape.errors import InputError
 
@@ -71,7 +72,8 @@ def command(settings: dict[str, Any], /, checkpoints: tuple[str, ...], **given: 
     sources = find_sources(checkpoints, epochs)
     series = sources[0].run
     named = [series.absolute().name] if series else [source.title for source in sources]
-    out = figure_path(wanted.out, named, "-".join(["plot-1d", *_unusual(given)]))
+    special = [*unusual(given), *(["epsilons"] if len(each) > 1 else [])]
+    out = figure_path(wanted.out, named, "-".join(["plot-1d", *special]))
     if series is not None:
         find_parting(series, given["split_at"])  # refuses a wrong --split-at before anything is computed
     found = [plans_for(sources, one, directions=given["directions"], grid=given["alpha"]) for one in each]
@@ -126,19 +128,3 @@ def _titles(plans: Sequence[tuple[Source, SurfacePlan]], epsilons: Sequence[floa
 def _model(source: Source, plan: SurfacePlan, wanted: Measuring) -> str:
     """What curves of several epsilons have in common."""
     return f"{source.title} ({plan.examples.split})" if len(wanted.splits) > 1 else source.title
-
-
-def _unusual(given: dict[str, Any]) -> list[str]:
-    """What sets the figure apart from the bare call's, for its name."""
-    several = ["epsilons"] if isinstance(given["epsilon"], tuple) else []
-    usual = {
-        "objective": "adversarial",
-        "loss": "ce",
-        "batchnorm": "frozen",
-        "batchnorm_source": None,
-        "split": "train",
-        "quantity": "loss",
-    }
-    kind = Measuring.from_options(given).directions.kind
-    kinds = [] if kind == "random" else [kind]
-    return kinds + [given[name] for name, value in usual.items() if given[name] != value] + several

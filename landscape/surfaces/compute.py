@@ -17,9 +17,11 @@ from landscape.models.noisy import is_noisy
 from landscape.surfaces.engines import InProcess, completed
 from landscape.surfaces.findings import findings
 from landscape.surfaces.plan import NUM_DIRECTIONS, Shard, SurfacePlan, plan_surface
+from landscape.surfaces.planes import plane_cosines
 from landscape.surfaces.store import Session, SurfaceStore
 from landscape.surfaces.surface import CENTRE, Draft, Grid, Point, Surface
 from landscape.surfaces.sweep import Sweep
+from landscape.weights import parameters_of
 
 if TYPE_CHECKING:
     from concurrent.futures import Executor
@@ -259,7 +261,7 @@ def _measured(plan: SurfacePlan, points: Iterable[Point], engine: Executor) -> I
 
 def _provenance(plan: SurfacePlan) -> dict[str, Any]:
     found = findings(plan)
-    return {
+    about = {
         **describe_machine(plan.device),
         "label": plan.label,
         "batch_size": plan.batch_size,
@@ -268,6 +270,11 @@ def _provenance(plan: SurfacePlan) -> dict[str, Any]:
         "started": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
         **({"directions": found} if found else {}),
     }
+    if plan.settings.grid.beta is not None:
+        # Kept here, because figures are redrawn without the weights that the directions depend on.
+        weights = {name: weight.cpu() for name, weight in parameters_of(plan.model).items()}
+        about["cosines"] = plane_cosines(plan.settings.directions, weights, plan.num_directions)
+    return about
 
 
 def _verify_own_code(plan: SurfacePlan, known: Iterable[tuple[str, Measurement]]) -> None:

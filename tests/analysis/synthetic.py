@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -73,6 +74,43 @@ def make_surface(
                 losses[0] = np.nan
             if (direction, index) not in missing:
                 draft.put((direction, index), measurement(losses, levels / 4), entry)
+    return draft.surface()
+
+
+def make_plane(
+    formula: Callable[[float, float], float] = lambda alpha, beta: 0.3 + 5 * alpha**2 + 3 * beta**2,
+    *,
+    alpha: str = "-1:1:9",
+    beta: str = "-1:1:7",
+    planes: int = 1,
+    num_examples: int = 4,
+    label: str = "digits-at",
+    missing: tuple[tuple[int, int, int], ...] = (),
+    not_finite: tuple[tuple[int, int, int], ...] = (),
+    centre_finite: bool = True,
+    cosines: list[float] | None = None,
+    **changes: Any,
+) -> Surface:
+    """Means formula(alpha, beta) of examples that deviate from it, clean ones a quarter; `changes` go into the spec."""
+    spec = copy.deepcopy(SPEC)
+    for name, value in changes.items():
+        spec[name] = {**spec[name], **value} if isinstance(value, dict) else value
+    nodes = Grid.parse(alpha, beta)
+    spec |= {"grid": nodes.to_spec(), "num_directions": planes}
+    draft = Draft(
+        key="0123456789abcdef" * 4, spec=spec, example_ids=np.arange(num_examples), labels=np.zeros(num_examples, int)
+    )
+    entry = draft.add_provenance({"label": label, "cosines": [0.0123] * planes if cosines is None else cosines})
+    deviations = np.linspace(-1, 1, num_examples) / 16
+    centre = formula(0.0, 0.0) + deviations
+    draft.put(CENTRE, measurement(centre if centre_finite else centre * np.nan, centre / 4), entry)
+    for plane in range(planes):
+        for index in nodes.indices():
+            losses = formula(*nodes.node(index)) + deviations
+            if (plane, *index) in not_finite:
+                losses[0] = np.nan
+            if (plane, *index) not in missing:
+                draft.put((plane, *index), measurement(losses, losses / 4), entry)
     return draft.surface()
 
 
