@@ -103,7 +103,7 @@ def plane_figure(
         caption=planes_caption(planes, chosen, every),
         title=title,
     )
-    return compose_freely(page, draw)
+    return _settled(compose_freely(page, draw))
 
 
 def require_panels(count: int) -> None:
@@ -193,6 +193,15 @@ def _colour_bar(figure: Figure, levels: Levels, beyond: Beyond, words: QuantityW
     bar.ax.grid(False)
     bar.minorticks_off()
     bar.set_label(f"{words.title}, {words.unit}" if words.unit == "%" else f"{words.title} ({words.unit})")
+
+
+def _settled(figure: Figure) -> Figure:
+    """The figure with its panels where the layout puts them, rounded: the solver's last digits vary from run to run."""
+    figure.draw_without_rendering()
+    figure.set_layout_engine("none")
+    for axes in figure.axes:
+        axes.set_position([round(side, 6) for side in axes.get_position(original=True).bounds])
+    return figure
 
 
 def _some(numbers: Sequence[float], most: int) -> list[float]:
