@@ -21,7 +21,6 @@ _HOMES = {
     "PGD": "attacks.pgd",
     "FGSM": "attacks.pgd",
     "NoAttack": "attacks.pgd",
-    "RandomDirections": "surfaces.directions",
     "Orthogonal": "surfaces.planes",
     "random_direction": "surfaces.directions",
     "filter_normalized": "surfaces.directions",
