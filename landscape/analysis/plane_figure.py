@@ -99,7 +99,7 @@ def plane_figure(
         caption=planes_caption(planes, chosen, every),
         title=title,
     )
-    return compose_freely(page, draw)
+    return _settled(compose_freely(page, draw))
 
 
 def require_panels(count: int) -> None:
@@ -131,7 +131,9 @@ def planes_caption(planes: Sequence[Plane], levels: Levels, values: Sequence[Flo
         f"Plus: the centre. {masked}α and β are multiples of the two directions."
     )
     if any(marks_of(plane.surface) for plane in planes):
-        drawn += " Diamonds: other checkpoints, in the colours of the values measured at their own weights."
+        drawn += (
+            " Diamonds: other checkpoints, in or beside the plane, in the colours of the values at their own weights."
+        )
     labels = _labels(planes)
     return f"{drawn} {settings_caption([surface for surface, _ in labels], [label for _, label in labels])}"
 
@@ -187,6 +189,16 @@ def _colour_bar(figure: Figure, levels: Levels, beyond: Beyond, words: QuantityW
     bar.ax.grid(False)
     bar.minorticks_off()
     bar.set_label(f"{words.title}, {words.unit}" if words.unit == "%" else f"{words.title} ({words.unit})")
+
+
+def _settled(figure: Figure) -> Figure:
+    """The figure with its panels where the layout puts them, rounded: the solver's last digits vary from run to run."""
+    figure.draw_without_rendering()
+    figure.set_layout_engine("none")
+    for axes in figure.axes:
+        left, bottom, width, height = (round(side, 6) for side in axes.get_position(original=True).bounds)
+        axes.set_position((left, bottom, width, height))
+    return figure
 
 
 def _some(numbers: Sequence[float], most: int) -> list[float]:
