@@ -11,10 +11,7 @@ from __future__ import annotations
 
 import argparse
 
-import torch
-
 from landscape.datasets.registry import load_examples
-from landscape.models.registry import build_model
 from landscape.training.config import TrainConfig
 from landscape.training.fit import train
 from landscape.training.history import Row
@@ -38,12 +35,10 @@ def main() -> None:
         load_examples("cifar10", split="train", num_examples=given.train_examples, data_dir=given.data_dir),
         load_examples("cifar10", split="test", num_examples=given.test_examples, data_dir=given.data_dir),
     )
-    with torch.random.fork_rng():
-        torch.manual_seed(given.seed)
-        model = build_model("preact_resnet18", width=given.width)
     config = TrainConfig(
         method=given.method,
         model="preact_resnet18",
+        model_arguments={"width": given.width},
         epochs=given.epochs,
         batch_size=given.batch_size,
         lr=given.lr,
@@ -56,7 +51,7 @@ def main() -> None:
     def show(row: Row) -> None:
         print({name: round(value, 4) for name, value in row.items() if value is not None}, flush=True)
 
-    print(train(config, given.out, model=model, examples=examples, on_epoch=show))
+    print(train(config, given.out, examples=examples, on_epoch=show))
 
 
 if __name__ == "__main__":

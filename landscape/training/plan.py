@@ -9,15 +9,23 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import torch
 from torch import nn
 
 from landscape.attacks.suite import parse_attack
 from landscape.datasets.registry import data_place, dataset_info, has_separate_splits, load_examples
 from landscape.datasets.subsets import balanced_subset, validation_split
-from landscape.errors import InputError, TrainingError
+from landscape.errors import InputError, ModelError, TrainingError
 from landscape.models.noisy import inject_noise
 from landscape.models.normalize import Normalization, NormalizedModel, normalized, parse_normalization
-from landscape.models.registry import build_model, model_arguments, require_fit, with_given
+from landscape.models.registry import (
+    arguments_for_weights,
+    build_model,
+    is_own,
+    model_arguments,
+    require_fit,
+    with_given,
+)
 from landscape.names import DATASETS
 from landscape.training.augmentation import require_images
 from landscape.training.config import Settings, TrainConfig, effective
@@ -28,8 +36,6 @@ from landscape.training.starting import start_from, starting_digest
 from landscape.weights import digest_weights
 
 if TYPE_CHECKING:
-    import torch
-
     from landscape.datasets.examples import Examples
 
     ExamplePair = tuple[Examples, Examples]
@@ -147,6 +153,7 @@ def make_plan(
         raise InputError("model_arguments belong to a model by its name; leave them out with a network of your own.")
     else:
         network = copy.deepcopy(model)
+        arguments = _arguments_of(network, settings.model, train)
     if settings.injects_noise:
         network = inject_noise(network, alpha=settings.noise_alpha)
     if settings.start_from is not None:
@@ -173,6 +180,20 @@ def make_plan(
         },
         processes=processes,
     )
+
+
+def _arguments_of(network: nn.Module, name: str, examples: Examples) -> dict[str, Any]:
+    """The arguments of a registered model that build a network like this one, which its checkpoints must name."""
+    if is_own(name):
+        return {}
+    weights = network.state_dict()
+    shape, classes = examples.image_shape, examples.num_classes
+    arguments = arguments_for_weights(name, weights, image_shape=shape, num_classes=classes)
+    with torch.device("meta"):  # shapes alone; the random generator stays as it is
+        expected = build_model(name, **arguments).state_dict()
+    if {key: value.shape for key, value in weights.items()} != {key: value.shape for key, value in expected.items()}:
+        raise ModelError(f"the network is no {name}, which the settings name; leave model out of them.")
+    return arguments
 
 
 def require_same_origin(plan: Plan, before: Mapping[str, Any], folder: Path) -> None:

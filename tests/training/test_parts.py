@@ -13,6 +13,7 @@ from landscape.checkpoints import load_checkpoint
 from landscape.datasets.registry import load_examples
 from landscape.datasets.subsets import balanced_subset, validation_split
 from landscape.errors import InputError, Interrupted, ModelError
+from landscape.models.small_cnn import small_cnn
 from landscape.training.config import TrainConfig
 from landscape.training.fit import train
 from landscape.training.history import VALIDATION, read_history, selecting
@@ -108,6 +109,16 @@ def test_arguments_need_a_model_by_name(tmp_path: Path) -> None:
     network = nn.Sequential(nn.Flatten(), nn.Linear(64, 10))
     with pytest.raises(InputError, match=r"model_arguments belong to a model by its name; leave them out with a netw"):
         train(TrainConfig(**TINY), tmp_path, model=network)
+
+
+def test_a_network_under_a_registered_name_is_stored_with_its_arguments(tmp_path: Path) -> None:
+    network = small_cnn(width=4)
+    given = {**TINY, "model_arguments": None}
+    train(TrainConfig(**{**given, "model": "small_cnn"}), tmp_path, model=network)
+    assert load_checkpoint(tmp_path / "last.pt").model_arguments["width"] == 4
+    with pytest.raises(ModelError, match="the network is no preact_resnet18, which the settings name; leave model out"):
+        train(TrainConfig(**{**given, "model": "preact_resnet18"}), tmp_path / "other", model=network)
+    assert not (tmp_path / "other").exists()
 
 
 def test_settings_for_svhn_and_cifar100_are_the_references() -> None:
