@@ -6,6 +6,7 @@ import math
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from landscape.models.noisy import is_noisy
 from landscape.names import QUANTITIES
 from landscape.protocols import Landmark, Remarkable
 from landscape.surfaces.surface import CENTRE
@@ -37,15 +38,16 @@ def findings(plan: SurfacePlan) -> dict[str, Any]:
 def _measured(landmark: Landmark, plan: SurfacePlan) -> dict[str, Any]:
     settings = replace(plan.settings, compiled=False)  # which pays for many points of one model only
     measurement = Sweep(landmark.model, plan.examples, settings, plan.device)(CENTRE)
-    return {"name": landmark.name, "position": list(landmark.position), **_means(measurement)}
+    num_draws = settings.noise.count if is_noisy(landmark.model) else 1
+    return {"name": landmark.name, "position": list(landmark.position), **_means(measurement, num_draws)}
 
 
-def _means(measurement: Measurement) -> dict[str, float | None]:
-    """The mean over examples of every quantity; None where it is not finite."""
+def _means(measurement: Measurement, num_draws: int) -> dict[str, float | None]:
+    """The mean over examples, and draws of noise, of every quantity; None where it is not finite."""
     means = {
         "loss": measurement.adversarial_loss.mean(dtype=float),
-        "robust-error": 1.0 - measurement.adversarial_correct.mean(dtype=float),
+        "robust-error": 1.0 - measurement.adversarial_correct.mean(dtype=float) / num_draws,
         "natural-loss": measurement.clean_loss.mean(dtype=float),
-        "natural-error": 1.0 - measurement.clean_correct.mean(dtype=float),
+        "natural-error": 1.0 - measurement.clean_correct.mean(dtype=float) / num_draws,
     }
     return {name: float(means[name]) if math.isfinite(means[name]) else None for name in QUANTITIES}
