@@ -126,7 +126,7 @@ def load_directions(path: Path | str) -> SavedDirections:
         raise FileError(f"cannot read {path}: {reason_of(error)}.") from error
     except (safetensors.SafetensorError, ValueError, KeyError, RuntimeError) as error:
         raise FileError(f"{path} is damaged or not a safetensors file; save the directions again.") from error
-    if not tensors or not all(bool(torch.isfinite(part).all()) for part in tensors.values()):
+    if not tensors or not all(_is_finite(part) for part in tensors.values()):
         raise FileError(f"{path} holds no directions of finite numbers; save the directions again.")
     if METADATA not in metadata:
         return SavedDirections(directions=[_plain(tensors)], origin={})
@@ -149,12 +149,17 @@ def require_suffix(path: Path) -> None:
         raise InputError(f"directions are kept in {SUFFIX} files, got {path.name!r}; give the name this suffix.")
 
 
+def _is_finite(part: Tensor) -> bool:
+    """Whether a tensor holds real floating-point numbers that are finite in single precision."""
+    return part.is_floating_point() and bool(torch.isfinite(part.float()).all())
+
+
 def _by_index(tensors: Mapping[str, Tensor], path: Path) -> list[Weights]:
     found: dict[int, Weights] = {}
     for key, part in tensors.items():
-        match = re.fullmatch(r"(\d+)/(.+)", key)
+        match = re.fullmatch(r"(0|[1-9][0-9]{0,8})/(.+)", key)
         if match is None:
-            raise FileError(f"{path} has a tensor {key!r}, expected INDEX/PARAMETER; save the directions again.")
+            raise FileError(f"{path} has a tensor {key[:40]!r}, expected INDEX/PARAMETER; save the directions again.")
         found.setdefault(int(match[1]), {})[match[2]] = part
     if sorted(found) != list(range(len(found))):
         raise FileError(f"{path} lacks a direction between the first and the last; save the directions again.")

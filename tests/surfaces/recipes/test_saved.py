@@ -81,12 +81,23 @@ def test_broken_files_are_refused(tmp_path: Path) -> None:
     )
     with pytest.raises(FileError, match="this version reads 'landscape-directions/1'; update the package"):
         load_directions(path)
-    for name in ("w", "1/w"):
+    for broken in (torch.ones(1, dtype=torch.complex64), torch.full((1,), 1e300, dtype=torch.float64)):
+        safetensors.torch.save_file({"0/w": broken}, path)
+        with pytest.raises(FileError, match="holds no directions of finite numbers"):
+            load_directions(path)
+    for name in ("w", "1/w", "9" * 5000 + "/w", "00/w"):
         safetensors.torch.save_file(
             {name: torch.ones(1)}, path, metadata={"landscape": '{"format": "landscape-directions/1"}'}
         )
         with pytest.raises(FileError, match="save the directions again"):
             load_directions(path)
+
+
+def test_small_kinds_of_numbers_are_read(tmp_path: Path) -> None:
+    path = tmp_path / "d.safetensors"
+    safetensors.torch.save_file({"w": torch.ones(2, dtype=torch.float8_e4m3fn)}, path)
+    weights = {"w": torch.zeros(2)}
+    assert torch.equal(load_directions(path).direction(weights, 0)["w"], torch.ones(2))
 
 
 def test_the_name_has_the_suffix_of_the_format(tmp_path: Path) -> None:
