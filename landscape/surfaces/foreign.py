@@ -28,6 +28,9 @@ NAMES = ("train_loss", "train_acc", "test_loss", "test_acc")
 NOT_COMPUTED = -1.0
 """What stands in a file of that tool where nothing was computed."""
 
+LARGEST = 1e30
+"""Larger numbers, which no figure has axes for, count as not finite: that tool computes in single precision."""
+
 FOLDER = "imported"
 """Where imported surfaces lie, in the cache."""
 
@@ -127,10 +130,15 @@ def read_foreign(path: Path) -> ForeignSurface | None:
 def _grid(path: Path, x: npt.NDArray[np.float64] | None, y: npt.NDArray[np.float64] | None) -> Grid:
     if x is None:
         raise SurfaceError(f"{path} has no xcoordinates; only surface files of {TOOL} can be imported.")
+    axes = [axis for axis in (x, y) if axis is not None]
+    if any(axis.ndim != 1 or not bool((np.abs(axis) <= LARGEST).all()) for axis in axes):
+        raise SurfaceError(
+            f"the coordinates of {path} make no grid: they are rows of numbers of at most {LARGEST:g} in size."
+        )
     try:
         alpha, beta = (None if axis is None else tuple(float(value) for value in axis) for axis in (x, y))
         return Grid(alpha=alpha or (), beta=beta)
-    except (InputError, TypeError, ValueError) as error:
+    except InputError as error:
         raise SurfaceError(f"the coordinates of {path} make no grid: {error}") from error
 
 
@@ -149,5 +157,5 @@ def _at_nodes(path: Path, name: str, values: npt.NDArray[np.float64], grid: Grid
 
 
 def _status(values: npt.NDArray[np.float64]) -> npt.NDArray[np.uint8]:
-    status = np.where(np.isfinite(values), DONE, NOT_FINITE)
+    status = np.where(np.abs(values) <= LARGEST, DONE, NOT_FINITE)
     return np.where(values == NOT_COMPUTED, MISSING, status).astype(np.uint8)

@@ -53,6 +53,11 @@ def test_missing_zero_and_not_finite_are_told_apart(tmp_path: Path) -> None:
     assert (found.label, found.source) == ("theirs", "a.h5")
 
 
+def test_numbers_that_no_axis_holds_count_as_not_finite(tmp_path: Path) -> None:
+    found = import_foreign(write_theirs(tmp_path / "a.h5", X, train_loss=np.array([1e308, -1e308, 1.0])))
+    assert found.status["train_loss"].tolist() == [2, 2, 1]
+
+
 def test_an_imported_surface_is_read_back(tmp_path: Path) -> None:
     theirs = write_theirs(
         tmp_path / "a.h5", X, Y, missing=(3,), train_loss=lambda a, b: a * b, train_acc=lambda a, b: 50
@@ -76,8 +81,9 @@ def test_an_imported_surface_is_read_back(tmp_path: Path) -> None:
         ({"x": X, "train_err": np.zeros(3)}, "holds none of train_loss"),
         ({"x": [1.0, 0.0], "train_loss": np.zeros(2)}, "the coordinates of .* make no grid"),
         ({"x": 3.0, "train_loss": np.zeros(1)}, "the coordinates of .* make no grid"),
+        ({"x": [-1e300, 0.0, 1e300], "train_loss": np.zeros(3)}, "numbers of at most 1e[+]30 in size"),
     ],
-    ids=["length", "plane", "names", "order", "scalar"],
+    ids=["length", "plane", "names", "order", "scalar", "far away"],
 )
 def test_files_that_contradict_themselves_are_refused(tmp_path: Path, contents: dict[str, Any], text: str) -> None:
     with pytest.raises(SurfaceError, match=text):
