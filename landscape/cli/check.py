@@ -10,6 +10,7 @@ import click
 
 from landscape.cli import options
 from landscape.cli.measuring import Measuring, measured_options, plans_for
+from landscape.errors import InputError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -51,6 +52,11 @@ def command(context: click.Context, /, checkpoints: tuple[str, ...], **given: An
     from landscape.surfaces.trust import gather_evidence
 
     wanted = Measuring.from_options({**ELSEWHERE, **given})
+    if wanted.directions.kind == "towards":
+        raise InputError(
+            "check moves to alpha = -1 and 1, which the way towards another checkpoint is not made for; leave out "
+            "--towards."
+        )
     quiet = bool(context.obj and context.obj.get("quiet")) or wanted.as_json
     plans = [plan for _, plan in plans_for(find_sources(checkpoints, None), wanted, directions=1, grid="-1:1:3")]
     if wanted.examples is None:

@@ -16,6 +16,7 @@ from landscape.cli.measuring import (
     Measuring,
     compute_plans,
     layer_numbers,
+    line_options,
     measuring_options,
     objective_option,
     plans_for,
@@ -39,8 +40,7 @@ BARE = ("digits-at-early", "digits-at")
     "--by", type=click.Choice(names.GROUPINGS), default="loss", show_default=True, help="How examples are grouped."
 )
 @click.option("--edges", type=options.Edges(), help="Of groups by loss, half-open.  [default: 0,0.5,1,1.5,2,2.5,3]")
-@click.option("--directions", type=click.IntRange(min=1), default=10, show_default=True, help="Random directions.")
-@click.option("--alpha", type=options.Line(), default="-1:1:21", show_default=True, help="Nodes, FROM:TO:NUM.")
+@line_options
 @objective_option("fixed")
 @click.option("--on-the-fly", is_flag=True, help="Attack every displaced model: --objective adversarial.")
 @measuring_options
@@ -79,7 +79,7 @@ def command(context: click.Context, /, checkpoints: tuple[str, ...], **given: An
         wanted = replace(wanted, split=_usual_split(sources[0], wanted))
     named = [source.run.absolute().name if source.run else source.title for source in sources]
     out = figure_path(wanted.out, named, "-".join(["lsc-groups", *_unusual(given, wanted)]))
-    plans = plans_for(sources, wanted, directions=given["directions"], grid=given["alpha"])
+    plans = plans_for(sources, wanted, directions=given["directions"], grid=(given["alpha"],))
     if wanted.dry_run:
         say_cost(plans, wanted)
         return
@@ -199,7 +199,9 @@ def _as_text(
 
 def _unusual(given: dict[str, Any], wanted: Measuring) -> list[str]:
     """What sets the figure apart from the bare call's, for its name."""
-    parts = [f"by-{given['by']}"] if given["by"] != "loss" else []
+    kind = wanted.directions.kind
+    parts = [] if kind == "random" else [kind]
+    parts += [f"by-{given['by']}"] if given["by"] != "loss" else []
     parts += ["on-the-fly"] if wanted.objective == "adversarial" else []
     parts += ["clean"] if wanted.objective == "clean" else []
     usual = {"loss": "ce", "batchnorm": "frozen", "split": "both", "quantity": "loss", "show": "change"}

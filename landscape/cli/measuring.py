@@ -82,6 +82,19 @@ measuring_options = options.combined(
 )
 
 
+line_options = options.combined(
+    click.option(
+        "--directions", type=click.IntRange(min=1), help="How many.  [default: 10 random, a file's all, else 1]"
+    ),
+    click.option(
+        "--alpha",
+        type=options.Line(),
+        help="Nodes, FROM:TO:NUM.  [default: -1:1:21; 0:1:21 towards a checkpoint; ten gamma; around a path]",
+    ),
+)
+"""Along how many lines, and where on them."""
+
+
 def objective_option(default: str) -> Callable[[options.Function], options.Function]:
     """`--objective`, which each command has a default of its own for."""
     return click.option(
@@ -214,7 +227,7 @@ def unusual(given: Mapping[str, Any]) -> list[str]:
         "split": "train",
         "quantity": "loss",
     }
-    kind = Measuring.from_options(given).directions.kind
+    kind = Measuring.for_each_epsilon(given)[0].directions.kind
     kinds = [] if kind == "random" else [kind]
     return kinds + [given[name] for name, value in usual.items() if given[name] != value]
 

@@ -13,6 +13,7 @@ from landscape.cli.measuring import (
     Measuring,
     compute_plans,
     layer_numbers,
+    line_options,
     measuring_options,
     objective_option,
     plans_for,
@@ -31,12 +32,7 @@ if TYPE_CHECKING:
 
 @click.command("plot-1d")
 @click.argument("checkpoints", nargs=-1, required=True, metavar="CKPT...")
-@click.option("--directions", type=click.IntRange(min=1), help="How many.  [default: 10 random, a file's all, else 1]")
-@click.option(
-    "--alpha",
-    type=options.Line(),
-    help="Nodes, FROM:TO:NUM.  [default: -1:1:21; 0:1:21 towards a checkpoint; ten gamma; around a path]",
-)
+@line_options
 @objective_option("adversarial")
 @measuring_options
 @click.option(

@@ -53,6 +53,17 @@ def test_towards_another_checkpoint(here: Path, call: Call) -> None:
     np.testing.assert_array_equal(other.centre.adversarial_loss, surface.adversarial_loss[0, -1])
 
 
+def test_groups_take_the_usual_line_of_every_kind(here: Path, call: Call) -> None:
+    code, _, _ = call("lsc-groups", "a.pt", "--towards", "b.pt", "--split", "train", *SMALL)
+    assert code == 0 and (here / "a-lsc-groups-towards-train.png").is_file()
+    assert load_surface(surfaces_in(here)[0]).grid == Grid.parse("0:1:21")
+
+
+def test_check_refuses_the_way_towards_another_checkpoint(here: Path, call: Call) -> None:
+    code, _, err = call("check", "a.pt", "--towards", "b.pt", *SMALL)
+    assert code == 1 and "which the way towards another checkpoint is not made for; leave out --towards." in err
+
+
 def test_worst_case_and_hessian_have_one_direction(here: Path, call: Call) -> None:
     for kind in ("worst-case:gamma=1/50,steps=2", "hessian"):
         code, out, _ = call("plot-1d", "a.pt", "--direction", kind, "--alpha", "-0.1:0.1:3", *SMALL)
