@@ -76,6 +76,9 @@ class Rise:
         value: mean over directions, both signs and examples of g(+-r) - g(0); NaN if no direction is finite.
         standard_error_directions: standard error over directions; NaN for one direction.
         standard_error_examples: standard error over examples; NaN for one example.
+        variation_directions: coefficient of variation over directions, the standard deviation over directions of the
+            rise along each, as a share of its absolute mean: how well one direction repeats another (the AWP paper's
+            Fig. 5); NaN for one direction.
         robust_accuracy: share in [0, 1] of adversarial examples classified correctly at +-r; NaN if there are none.
         natural_accuracy: share in [0, 1] of clean examples classified correctly at +-r.
         interpolated: whether +-r are not nodes of the grid.
@@ -87,6 +90,7 @@ class Rise:
     value: float
     standard_error_directions: float
     standard_error_examples: float
+    variation_directions: float
     robust_accuracy: float
     natural_accuracy: float
     interpolated: bool
@@ -191,6 +195,7 @@ def rise(surface: Surface, radius: float, quantity: str = "loss") -> Rise | None
         value=_total_mean(rises.values),
         standard_error_directions=_standard_error(rises.values, axis=0),
         standard_error_examples=_standard_error(rises.values, axis=1),
+        variation_directions=_variation(rises.values),
         robust_accuracy=_total_mean(rises.robust_accuracy),
         natural_accuracy=_total_mean(rises.natural_accuracy),
         interpolated=rises.interpolated,
@@ -293,6 +298,13 @@ def _standard_error(values: Floats, *, axis: int) -> float:
     """Standard error over one axis of a (D, n) array whose other axis is averaged first; NaN below two."""
     averaged = _mean(values, axis=1 - axis)
     return float(_deviation(averaged, axis=0) / np.sqrt(len(averaged))) if averaged.size else np.nan
+
+
+def _variation(values: Floats) -> float:
+    """Standard deviation over the rows of their means, as a share of the absolute mean of all; NaN below two rows."""
+    if len(values) < 2 or not (mean := abs(_total_mean(values))):
+        return np.nan
+    return float(_deviation(_mean(values, axis=1), axis=0)) / mean
 
 
 def _mean(values: Floats, *, axis: int) -> Floats:

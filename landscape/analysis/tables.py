@@ -13,7 +13,15 @@ from landscape.analysis.comparison import compare, compared_pairs, differ_in_los
 from landscape.analysis.directions import findings_of, symbol_of
 from landscape.analysis.samples import why_no_rise
 from landscape.analysis.statistics import RADII, CurveSummary, Rise, paired_difference, rise, summarize_curve
-from landscape.analysis.wording import QuantityWords, listed, number, percent, quantity_words, takes_natural_accuracy
+from landscape.analysis.wording import (
+    ABSENT,
+    QuantityWords,
+    listed,
+    number,
+    percent,
+    quantity_words,
+    takes_natural_accuracy,
+)
 
 if TYPE_CHECKING:
     from landscape.analysis.style import Curve
@@ -21,7 +29,8 @@ if TYPE_CHECKING:
 CURVE_COLUMNS = "SE examples: standard error over examples of the mean over directions; SD directions: over directions."
 
 RISE_COLUMNS = (
-    "SE directions: standard error over directions of the mean over examples; SE examples: the other way round."
+    "SE directions: standard error over directions of the mean over examples; SE examples: the other way round.\n"
+    "CV directions: standard deviation of rise(r) from one direction to another, as a share of rise(r)."
 )
 
 
@@ -77,7 +86,7 @@ def rise_table(curves: Sequence[Curve], quantity: str = "loss") -> str:
     unit = words.unit_of_differences if words.unit == "%" else words.unit
     lines = [f"rise(r) = mean over directions and both signs of g(±r) − g(0); {words.title} ({unit})"]
     if rows:
-        header = ["", "r", "rise(r)", "SE directions", "SE examples", accuracy]
+        header = ["", "r", "rise(r)", "SE directions", "SE examples", "CV directions", accuracy]
         lines += [aligned(header, rows, left=1), RISE_COLUMNS]
     if accuracy == "accuracy":
         clean = [curve.label for curve, alone in zip(curves, natural, strict=True) if alone]
@@ -139,6 +148,7 @@ def _rise_cells(curve: Curve, found: Rise, words: QuantityWords, quantity: str) 
         around + number(found.value, words) + mark,
         number(found.standard_error_directions, words),
         number(found.standard_error_examples, words),
+        f"{100 * found.variation_directions:.1f} %" if math.isfinite(found.variation_directions) else ABSENT,
         around + percent(found.natural_accuracy if natural else found.robust_accuracy),
     ]
 

@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 @click.argument("checkpoints", nargs=-1, required=True, metavar="CKPT...")
 @line_options
 @objective_option("adversarial")
+@click.option("--with-fixed", is_flag=True, help="Beside it the control --objective fixed, and the gap between both.")
 @measuring_options
 @click.option(
     "--quantity", type=click.Choice(names.QUANTITIES), default="loss", show_default=True, help="What is drawn."
@@ -52,7 +53,8 @@ def command(settings: dict[str, Any], /, checkpoints: tuple[str, ...], **given: 
     (Algorithm 1 of Wu et al. 2020). Results are kept in the cache: the same call is instant the second time, an
     interrupted one goes on where it stopped.
 
-    Several --epsilon give a surface each, and a picture of the mean loss over alpha and epsilon.
+    Several --epsilon give a surface each, and a picture of the mean loss over alpha and epsilon. With --with-fixed each
+    CKPT is also measured on examples made once, at the centre, and the gap is drawn with its interval.
     """
     from landscape import files
     from landscape.analysis.series import find_parting
@@ -60,30 +62,38 @@ def command(settings: dict[str, Any], /, checkpoints: tuple[str, ...], **given: 
     from landscape.cli.sources import find_sources
 
     each, quantity, epochs = Measuring.for_each_epsilon(given), given["quantity"], given["epochs"]
-    wanted = each[0]
+    wanted, epsilons = each[0], [one.epsilon for one in each]
     if quantity == "robust-error" and (wanted.attack == "none" or wanted.objective == "clean"):
         raise InputError("there is no robust error without an attack; ask for --quantity natural-error.")
-    if len(each) > 1:
+    if len(epsilons) > 1:
         _require_epsilons(wanted, series=epochs is not None)
+    if given["with_fixed"]:
+        _require_control(wanted, quantity, alone=len(epsilons) == 1 and epochs is None)
+        each = [wanted, replace(wanted, objective="fixed")]
     sources = find_sources(checkpoints, epochs)
     series = sources[0].run
     named = [series.absolute().name] if series else [source.title for source in sources]
-    special = [*unusual(given), *(["epsilons"] if len(each) > 1 else [])]
+    special = [*unusual(given), *(["epsilons"] if len(epsilons) > 1 else [])]
+    special += ["with-fixed"] if given["with_fixed"] else []
     out = figure_path(wanted.out, named, "-".join(["plot-1d", *special]))
     if series is not None:
         find_parting(series, given["split_at"])  # refuses a wrong --split-at before anything is computed
     found = [plans_for(sources, one, directions=given["directions"], grid=(given["alpha"],)) for one in each]
     plans = [pair for pairs in zip(*found, strict=True) for pair in pairs]  # model by model
-    titles = _titles(plans, [one.epsilon for one in each])
+    titles = _titles(plans, epsilons)
+    bars = [
+        f"{title}, fixed" if plan.settings.objective == "fixed" else title
+        for title, (_, plan) in zip(titles, plans, strict=True)
+    ]
     if wanted.dry_run:
         say_cost(
-            [(replace(source, title=title), plan) for title, (source, plan) in zip(titles, plans, strict=True)], wanted
+            [(replace(source, title=title), plan) for title, (source, plan) in zip(bars, plans, strict=True)], wanted
         )
         return
     if wanted.shard is None:
         files.require_writable(out.absolute().parent)
     quiet = bool(settings.get("quiet")) or wanted.as_json
-    surfaces = compute_plans([plan for _, plan in plans], wanted, quiet=quiet, titles=titles if len(each) > 1 else None)
+    surfaces = compute_plans([plan for _, plan in plans], wanted, quiet=quiet, titles=bars if len(each) > 1 else None)
     if not all(surface.complete for surface in surfaces):
         say_unfinished(surfaces, wanted)
         return
@@ -97,7 +107,7 @@ def command(settings: dict[str, Any], /, checkpoints: tuple[str, ...], **given: 
         epochs=[source.epoch for source, _ in plans] if epochs else None,
         run=series,
         split_at=given["split_at"],
-        models=[_model(source, plan, wanted) for source, plan in plans] if len(each) > 1 else None,
+        models=[_model(source, plan, wanted) for source, plan in plans] if len(epsilons) > 1 else None,
         extra=layer_numbers([plan for _, plan in plans], wanted),
     )
 
@@ -108,6 +118,16 @@ def _require_epsilons(wanted: Measuring, *, series: bool) -> None:
         raise InputError("without an attack there is no epsilon; leave out --epsilon, or name an --attack.")
     if series:
         raise InputError("a series of --epochs takes one --epsilon; draw one epoch at several of them instead.")
+
+
+def _require_control(wanted: Measuring, quantity: str, *, alone: bool) -> None:
+    """Refuse a control where nothing is on the fly, or where one figure would hold more than curves and their gap."""
+    if wanted.objective != "adversarial" or wanted.attack == "none":
+        raise InputError("--with-fixed goes beside examples made on the fly; leave out --objective and --attack none.")
+    if quantity.startswith("natural"):
+        raise InputError(f"{quantity} does not depend on the attack; ask --with-fixed for loss or robust-error.")
+    if not alone:
+        raise InputError("--with-fixed takes one --epsilon and no --epochs; name one checkpoint at one of them.")
 
 
 def _titles(plans: Sequence[tuple[Source, SurfacePlan]], epsilons: Sequence[float | None]) -> list[str]:

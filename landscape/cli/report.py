@@ -31,6 +31,8 @@ def report_curves(
 ) -> None:
     """Draw surfaces, save the figure, print their numbers, and say where figure and surfaces lie.
 
+    Curves that are all pairs of on the fly and fixed get the figure of the control, with the gap between them.
+
     A figure that fails does not cost the numbers: they are printed before its error is raised.
 
     Args:
@@ -54,6 +56,8 @@ def report_curves(
         FileError: the figure cannot be written.
     """
     from landscape.analysis.captions import settings_line
+    from landscape.analysis.control import find_controls
+    from landscape.analysis.control_figure import control_figure
     from landscape.analysis.epsilon_figure import epsilon_figure, epsilon_planes, epsilon_settings
     from landscape.analysis.figures import curve_figure, save_figure
     from landscape.analysis.samples import require_line
@@ -75,6 +79,8 @@ def report_curves(
             figure = series_figure(surfaces, known, parting=parting, quantity=quantity, title=run.absolute().name)
         elif planes:
             figure = epsilon_figure(planes, quantity=quantity)
+        elif (controls := find_controls(curves, quantity)) and 2 * len(controls) == len(curves):
+            figure = control_figure(controls, quantity=quantity)
         else:
             figure = curve_figure(curves, quantity=quantity)
         saved = save_figure(figure, out)
@@ -88,21 +94,28 @@ def report_curves(
 
 
 def _as_json(curves: Sequence[Curve], quantity: str, places: dict[str, Any]) -> str:
+    from landscape.analysis.control import control_numbers, find_controls
     from landscape.analysis.tables import numbers
 
-    return json.dumps({**numbers(curves, quantity), **places}, indent=2, allow_nan=False)
+    controls = find_controls(curves, quantity)
+    control = {"control": control_numbers(controls, quantity)} if controls else {}
+    return json.dumps({**numbers(curves, quantity), **control, **places}, indent=2, allow_nan=False)
 
 
 def _as_text(curves: Sequence[Curve], quantity: str, places: dict[str, Any], settings: str, every_alpha: bool) -> str:
     """Settings, tables, sentences, and where things lie; `every_alpha`: the table of every curve too."""
     from landscape.analysis.barriers import barrier_sentences
     from landscape.analysis.comparison import comparison_sentences
+    from landscape.analysis.control import control_sentences, control_table, find_controls
     from landscape.analysis.tables import curve_tables, rise_table
+
+    controls = find_controls(curves, quantity)
 
     blocks = [settings]
     blocks += [curve_tables(curves, quantity)] if every_alpha else []
     blocks += [rise_table(curves, quantity), *barrier_sentences(curves, quantity)]
-    blocks += comparison_sentences(curves, quantity)
+    blocks += [control_table(controls, quantity)] if controls else []
+    blocks += [*comparison_sentences(curves, quantity), *control_sentences(controls, quantity)]
     figure = [] if places["figure"] is None else [f"figure   {places['figure']}"]
     blocks.append("\n".join([*figure, *(f"surface  {path}" for path in places["surfaces"])]))
     return "\n\n".join(block for block in blocks if block)

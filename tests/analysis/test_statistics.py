@@ -50,6 +50,27 @@ def literal_rise(surface: Surface, radius: float) -> float:
     return total / count
 
 
+def test_repeatability_over_directions_is_the_literal_coefficient_of_variation() -> None:
+    surface = make_surface(num_directions=5, num_examples=30)
+    for radius in (0.1, 0.5, 1.0):
+        plus, minus = surface.grid.alpha.index(radius), surface.grid.alpha.index(-radius)
+        rises = []
+        for direction in range(5):
+            total = 0.0
+            for example in range(30):
+                for node in (plus, minus):
+                    total += float(surface.adversarial_loss[direction, node, example]) / 60
+                total -= float(surface.centre.adversarial_loss[example]) / 30
+            rises.append(total)
+        middle = sum(rises) / 5
+        deviation = (sum((one - middle) ** 2 for one in rises) / 4) ** 0.5
+        found = rise(surface, radius)
+        assert found is not None
+        assert found.variation_directions == pytest.approx(deviation / middle, rel=1e-9)
+    alone = rise(make_surface(num_directions=1), 0.5)
+    assert alone is not None and np.isnan(alone.variation_directions)
+
+
 @pytest.mark.parametrize("radius", [0.1, 0.5, 1.0])
 def test_rise_at_nodes_is_the_definition(radius: float) -> None:
     surface = make_surface(num_directions=4, num_examples=30)

@@ -59,6 +59,8 @@ def test_rise_table_marks_what_is_interpolated_or_masked_and_leaves_out_what_is_
     assert ("awp", "1") not in rows
     notes = text.splitlines()[9:]
     assert notes[0].startswith("SE directions: ")
+    assert notes.pop(1).startswith("CV directions: ")
+    assert rows["at", "0.1"][3:5] == [f"{100 * found.variation_directions:.1f}", "%"]
     assert notes[1] == "No row for r = 1 of awp: the grid does not reach ±r."
     assert notes[2].startswith("~ ±r are no nodes of the grid")
     assert notes[3] == "* awp: directions left out (a point is missing or not finite): 1 at r = 0.5."

@@ -131,6 +131,7 @@ def test_a_control_of_the_same_checkpoint_is_named_and_not_judged(store: Store, 
     output = run(*files, "--out", tmp_path / "figure.png").output
     assert "at (on the fly) and at (fixed) are the same weights, measured differently: objective (" in output
     assert "flatter" not in output
+    assert "at: fixed underestimates the rise at r = 0.5 by " in output
     assert (
         "measured in the same way: there is no difference." in run(*files[:1] * 2, "--out", tmp_path / "f.png").output
     )

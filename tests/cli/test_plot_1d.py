@@ -108,6 +108,27 @@ def test_both_splits_are_two_surfaces_in_one_figure(here: Path, call: Call) -> N
     assert sorted(load_surface(path).spec["data"]["split"] for path in surfaces_in(here)) == ["test", "train"]
 
 
+def test_with_fixed_draws_the_control_beside_and_says_the_gap(here: Path, call: Call) -> None:
+    arguments = ("plot-1d", "a.pt", "b.pt", *SMALL, "--directions", "3", "--with-fixed")
+    assert "a, fixed (train): 10 of 10 points" in call(*arguments, "--dry-run")[1]
+    code, out, _ = call(*arguments)
+    assert code == 0 and (here / "a-and-b-plot-1d-with-fixed.png").stat().st_size > 10_000
+    assert "What fixed examples miss: rise(r) on the fly minus fixed" in out
+    stored = {(s.label, s.spec["objective"]): s for s in map(load_surface, surfaces_in(here))}
+    assert sorted(stored) == [(name, objective) for name in "ab" for objective in ("adversarial", "fixed")]
+    plain = json.loads(call(*arguments, "--json")[1])
+    assert [one["label"] for one in plain["control"]] == ["a", "b"]
+    for one in plain["control"]:
+        fresh, fixed = (stored[one["label"], objective] for objective in ("adversarial", "fixed"))
+        gap = (fresh.values() - fixed.values())[:, [0, 2]].mean()
+        assert one["rises"][0]["radius"] == 1.0 and one["rises"][0]["value"] == pytest.approx(gap)
+        assert one["gap"]["mean"][1] == 0.0
+    redrawn = call("plot", *surfaces_in(here), "--out", "again.png", "--json")[1]
+    assert sorted(one["sentence"] for one in json.loads(redrawn)["control"]) == sorted(
+        one["sentence"] for one in plain["control"]
+    )
+
+
 def test_dry_run_says_the_cost_and_writes_nothing(here: Path, call: Call) -> None:
     before = sorted(here.iterdir())
     code, out, _ = call("plot-1d", "a.pt", *SMALL, "--dry-run")
@@ -300,6 +321,17 @@ def test_fewer_examples_than_usual_are_all_taken_but_asking_for_too_many_is_refu
         ),
         pytest.param(["a.pt", "--loss", "hinge"], 2, "'hinge' is not one of 'ce', 'margin'", id="unknown loss"),
         pytest.param(["odd.pt", "--loss", "training"], 1, "the loss training needs a checkpoint", id="no objective"),
+        pytest.param(
+            ["a.pt", "--with-fixed", "--objective", "clean"], 1, "leave out --objective", id="fixed beside clean"
+        ),
+        pytest.param(["a.pt", "--with-fixed", "--attack", "none"], 1, "goes beside examples", id="fixed, no attack"),
+        pytest.param(
+            ["a.pt", "--with-fixed", "--quantity", "natural-loss"],
+            1,
+            "natural-loss does not depend on the attack",
+            id="fixed, natural quantity",
+        ),
+        pytest.param(["a.pt", "--with-fixed", "--epsilon", "0.1,0.2"], 1, "takes one --epsilon", id="fixed, epsilons"),
         pytest.param(["a.pt", "--epsilon", "0.1,0.1"], 2, "names a number twice", id="an epsilon twice"),
         pytest.param(["a.pt", "--epsilon", "0.1,,0.2"], 2, "'' is not a number", id="an epsilon left out"),
         pytest.param(
