@@ -70,8 +70,7 @@ def draw_gap(axes: Axes, control: Control, *, quantity: str = "loss") -> Axes:
         alpha=BAND,
         linewidth=0,
     )
-    look = {"color": curve.colour, "marker": curve.marker, "markersize": 3.6, "linewidth": 1.9}
-    axes.plot(found.alpha, scale * found.mean, **look)
+    axes.plot(found.alpha, scale * found.mean, color=curve.colour, marker=curve.marker, markersize=3.6, linewidth=1.9)
     return axes
 
 

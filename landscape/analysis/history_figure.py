@@ -112,6 +112,8 @@ def history_figure(
 
 
 def _draw_panel(axes: Axes, groups: Sequence[RunGroup], column: str, gap: bool) -> None:
+    from matplotlib.ticker import MaxNLocator
+
     for position, group in enumerate(groups):
         colour, marker = COLOURS[position % len(COLOURS)], MARKERS[position % len(MARKERS)]
         if column not in QUANTITIES:
@@ -127,6 +129,7 @@ def _draw_panel(axes: Axes, groups: Sequence[RunGroup], column: str, gap: bool) 
     for epoch in sorted({drop for group in groups for run in group.runs for drop in run.drops}):
         axes.axvline(epoch, color=NEUTRAL, linewidth=0.9, linestyle=(0, (1, 2.5)), zorder=0.5)
     axes.set_xlabel("epoch")
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.margins(x=0.02)
     _name_panel(axes, column, gap)
 

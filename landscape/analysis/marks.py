@@ -45,12 +45,16 @@ def draw_marks(axes: Axes, curve: Curve, *, quantity: str, scale: float, centred
     A path of checkpoints is joined by a dotted line: it is the projection of the path, and its values are the path's
     own, not those of the line that the curve runs along.
     """
+    from matplotlib.text import Annotation
+
     centre = float(centre_values(curve.surface, quantity).mean())
     others = [(mark.position[0], mark.values.get(quantity, np.nan), mark.name) for mark in marks_of(curve.surface)]
     if not others:
         return axes
     shift = centre if centred else 0.0
-    everything = [(at, scale * (value - shift), name) for at, value, name in (*others, (0.0, centre, curve.label))]
+    everything = [
+        (at, scale * (value - shift), name) for at, value, name in (*others, (0.0, centre, curve.surface.label))
+    ]
     places = [place for place in everything if np.isfinite(place[1])]
     x, y = [place[0] for place in places], [place[1] for place in places]
     if kind_of(curve.surface) == PRINCIPAL:
@@ -59,7 +63,10 @@ def draw_marks(axes: Axes, curve: Curve, *, quantity: str, scale: float, centred
     axes.margins(y=ROOM_FOR_NAMES)
     nodes = curve.surface.grid.alpha
     room = NAME_ROOM * (nodes[-1] - nodes[0])
+    taken = {text.xy for text in axes.texts if isinstance(text, Annotation)}  # both curves of two splits begin at 0, 0
     for at, value, name in _named(places, room):
+        if (at, value) in taken:
+            continue
         side = "left" if at < nodes[0] + room else "right" if at > nodes[-1] - room else "center"
         place = (at, value), ({"left": 2, "right": -2, "center": 0}[side], -15)
         axes.annotate(shortened(name), *place, textcoords="offset points", ha=side, path_effects=_halo(), **NAME)

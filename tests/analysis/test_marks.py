@@ -36,6 +36,16 @@ def test_both_ends_of_a_line_are_marked_at_their_own_values() -> None:
     assert drawn(surface, quantity="robust-error")[0][0] == [1.0, 50.0]
 
 
+def test_two_splits_that_begin_at_one_point_name_it_once() -> None:
+    both = [
+        surface_of("interpolation", {"landmarks": [OTHER]}, grid="0:1:5", data={"split": split})
+        for split in ("train", "test")
+    ]
+    axes = Figure().subplots()
+    plot_curves(axes, both, centred=True)
+    assert sum(text.get_text() == "at" for text in axes.texts) == 1
+
+
 def test_a_path_is_joined_and_names_do_not_cover_one_another() -> None:
     path = [{**OTHER, "name": f"epoch {epoch}", "position": [epoch / 20]} for epoch in (20, 18, 2, 1)]
     surface = surface_of("principal-components", {"landmarks": path}, grid="-1:1:5")
