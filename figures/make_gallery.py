@@ -88,7 +88,10 @@ ENTRIES = (
         name="path",
         title="The plane of a path",
         words="Principal components of four checkpoints of one training; diamonds have their own losses.",
-        commands=(f"landscape plot-2d digits-at {PATH} --examples 50 --out figures/path.png",),
+        commands=(
+            f"landscape plot-2d digits-at {PATH} --examples 50 --levels 0.1,0.2,0.3,0.5,0.7,1,1.4,2 "
+            "--out figures/path.png",
+        ),
     ),
     Entry(
         name="worst-case",
@@ -130,6 +133,25 @@ ENTRIES = (
         title="The learning curves of a run",
         words="Natural and robust, train and test, with the same attack on both.",
         commands=(TRAIN, "landscape history runs/at --out figures/history.png"),
+    ),
+    Entry(
+        name="cifar10-small",
+        title="A small study on CIFAR-10",
+        words="Histories of two runs that `benchmarks/README.md` describes.",
+        commands=(
+            "landscape history figures/histories/cifar10-small-at.csv figures/histories/cifar10-small-at-awp.csv "
+            '--title "PreActResNet-18 of width 16, 2,500 pictures of CIFAR-10 (JPEG copy), L∞ 8/255, PGD-10 on 1,000 + '
+            '1,000" --out figures/cifar10-small.png',
+        ),
+    ),
+    Entry(
+        name="mnist",
+        title="A small study on MNIST",
+        words="Histories of two runs that `benchmarks/README.md` describes.",
+        commands=(
+            "landscape history figures/histories/mnist-at.csv figures/histories/mnist-at-awp.csv "
+            '--title "MNIST (17,000 training images), mnist_cnn4, L∞ 0.3, PGD-10 on 500 + 500" --out figures/mnist.png',
+        ),
     ),
     Entry(
         name="series",
