@@ -5,6 +5,7 @@ import io
 import re
 from pathlib import Path
 
+import click
 import numpy as np
 import pytest
 
@@ -113,5 +114,7 @@ def test_the_commands_of_the_readme_exist() -> None:
         assert name in COMMANDS
         command = group.get_command(None, name)  # type: ignore[arg-type]  # the context is not looked at
         assert command is not None
+        if isinstance(command, click.Group):
+            command = command.commands[rest.split()[0]]
         known = {option for parameter in command.params for option in parameter.opts}
         assert set(re.findall(r"(?<=\s)--[a-z0-9-]+", rest.partition(" # ")[0])) <= known, rest
