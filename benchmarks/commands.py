@@ -55,6 +55,7 @@ class Scene:
     def run(self, command: list[str], *, cache: Path | None = None) -> str:
         """Run a command to its end and give back what it printed."""
         environment = {**os.environ, "LANDSCAPE_CACHE": str(cache or self.cache)}
+        environment.pop("PYTHONDONTWRITEBYTECODE", None)  # an installed package is compiled once, not at each start
         done = subprocess.run(command, cwd=self.folder, env=environment, capture_output=True, text=True, check=False)
         if done.returncode != 0:
             raise SystemExit(f"{' '.join(command)} exited {done.returncode}:\n{done.stderr.strip()}")
