@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from landscape.cli import options
-from landscape.cli.measuring import Measuring, measured_options, plans_for
+from landscape.cli.measuring import Measuring, measured_options
+from landscape.cli.surfaces import plans_for
 from landscape.errors import InputError
 
 if TYPE_CHECKING:

@@ -12,17 +12,8 @@ import click
 
 from landscape import names
 from landscape.cli import options
-from landscape.cli.measuring import (
-    Measuring,
-    compute_plans,
-    layer_numbers,
-    line_options,
-    measuring_options,
-    objective_option,
-    plans_for,
-    say_cost,
-    say_unfinished,
-)
+from landscape.cli.measuring import Measuring, line_options, measuring_options, objective_option, unusual
+from landscape.cli.surfaces import compute_plans, layer_numbers, plans_for, say_cost, say_unfinished
 from landscape.errors import InputError
 
 if TYPE_CHECKING:
@@ -78,7 +69,7 @@ def command(context: click.Context, /, checkpoints: tuple[str, ...], **given: An
     if wanted.split == "both" and not _was_said(context, "split"):
         wanted = replace(wanted, split=_usual_split(sources[0], wanted))
     named = [source.run.absolute().name if source.run else source.title for source in sources]
-    out = figure_path(wanted.out, named, "-".join(["lsc-groups", *_unusual(given, wanted)]))
+    out = figure_path(wanted.out, named, "-".join(["lsc-groups", *_special(given, wanted)]))
     plans = plans_for(sources, wanted, directions=given["directions"], grid=(given["alpha"],))
     if wanted.dry_run:
         say_cost(plans, wanted)
@@ -197,12 +188,10 @@ def _as_text(
     return "\n\n".join(block for block in blocks if block)
 
 
-def _unusual(given: dict[str, Any], wanted: Measuring) -> list[str]:
+def _special(given: dict[str, Any], wanted: Measuring) -> list[str]:
     """What sets the figure apart from the bare call's, for its name."""
-    kind = wanted.directions.kind
-    parts = [] if kind == "random" else [kind]
-    parts += [f"by-{given['by']}"] if given["by"] != "loss" else []
-    parts += ["on-the-fly"] if wanted.objective == "adversarial" else []
-    parts += ["clean"] if wanted.objective == "clean" else []
-    usual = {"loss": "ce", "batchnorm": "frozen", "split": "both", "quantity": "loss", "show": "change"}
-    return [*parts, *(given[name] for name, value in usual.items() if given[name] != value)]
+    parts = [f"by-{given['by']}"] if given["by"] != "loss" else []
+    on_the_fly = wanted.objective == "adversarial"
+    parts += ["on-the-fly"] if on_the_fly else []
+    said = {**given, "objective": "fixed" if on_the_fly else wanted.objective}
+    return [*parts, *unusual(said, objective="fixed", split="both", show="change")]

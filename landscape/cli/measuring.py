@@ -1,10 +1,9 @@
-"""What all commands share that measure surfaces: their options, the plans that these ask for, cost, and computation."""
+"""The options of all commands that measure surfaces, and their values; `surfaces.py` does what they ask for."""
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
@@ -12,21 +11,16 @@ import click
 
 from landscape import names
 from landscape.cli import options
-from landscape.cli.directions import Kind, Lines, Wanted, direction_options
-from landscape.errors import InputError
+from landscape.cli.directions import Kind, Wanted, direction_options
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable
 
     from landscape.checkpoints import Checkpoint
     from landscape.cli.sources import Source
-    from landscape.datasets.examples import Examples
     from landscape.datasets.registry import DatasetInfo
-    from landscape.protocols import DirectionRecipe
     from landscape.surfaces.batchnorm import BatchNormPolicy
-    from landscape.surfaces.grid import Grid
-    from landscape.surfaces.plan import Shard, SurfacePlan
-    from landscape.surfaces.surface import Surface
+    from landscape.surfaces.plan import Shard
 
 
 measured_options = options.combined(
@@ -104,6 +98,17 @@ def objective_option(default: str) -> Callable[[options.Function], options.Funct
         show_default=True,
         help="adversarial: attack every displaced model; fixed: examples made once, at the centre; clean: none.",
     )
+
+
+USUAL: Mapping[str, Any] = {
+    "objective": "adversarial",
+    "loss": "ce",
+    "batchnorm": "frozen",
+    "batchnorm_source": None,
+    "split": "train",
+    "quantity": "loss",
+}
+"""Values of options that the name of a figure does not repeat."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -217,208 +222,13 @@ class Measuring:
         return self.load(source)[0]
 
 
-def unusual(given: Mapping[str, Any]) -> list[str]:
-    """What sets the figure of a call apart from the bare call's, for its name."""
-    usual = {
-        "objective": "adversarial",
-        "loss": "ce",
-        "batchnorm": "frozen",
-        "batchnorm_source": None,
-        "split": "train",
-        "quantity": "loss",
-    }
-    kind = Measuring.for_each_epsilon(given)[0].directions.kind
-    kinds = [] if kind == "random" else [kind]
-    return kinds + [given[name] for name, value in usual.items() if given[name] != value]
-
-
-def plans_for(
-    sources: Sequence[Source],
-    wanted: Measuring,
-    *,
-    directions: int | None,
-    grid: Grid | str | Lines,
-    adapt: Callable[[DirectionRecipe], DirectionRecipe] | None = None,
-) -> list[tuple[Source, SurfacePlan]]:
-    """A plan for each split of each checkpoint, in this order; nothing is computed yet.
+def unusual(given: Mapping[str, Any], **usual: Any) -> list[str]:
+    """What sets the figure of a call apart from the bare call's, for its name.
 
     Args:
-        sources: the checkpoints.
-        wanted: the options of the call.
-        directions: how many lines, or planes; None for what is usual for the kind of direction.
-        grid: where to measure; lines FROM:TO:NUM of each axis, None for what is usual for the kind.
-        adapt: what is done to every recipe, such as making its directions orthogonal.
-
-    Raises:
-        CheckpointError, DataError, InputError: what is asked for is not there, or makes no sense.
+        given: the options of the call.
+        usual: what a command has of its own instead of, or beside, the usual values of `USUAL`.
     """
-    from landscape.datasets.registry import load_examples
-
-    load = functools.cache(load_examples)  # several checkpoints look at the same examples
-    plans = [
-        (source, plan)
-        for source in sources
-        for plan in _plans(source, wanted, load, asked=directions, grid=grid, adapt=adapt)
-    ]
-    if wanted.noise_draws > 1 and not any("noise" in plan.spec for _, plan in plans):
-        raise InputError(
-            "--noise-draws is for networks with parametric noise, and none of these has any; leave it out."
-        )
-    if wanted.split == "both":
-        _require_separate_splits(plans, wanted)
-    if wanted.save_directions is not None and len(plans) > 1:
-        raise InputError(f"--save-directions keeps those of one checkpoint and split, got {len(plans)}; name one.")
-    return plans
-
-
-def compute_plans(
-    plans: Sequence[SurfacePlan], wanted: Measuring, *, quiet: bool, titles: Sequence[str] | None = None
-) -> list[Surface]:
-    """The surfaces of plans, from the cache or computed; every model is tried on its examples before the first one.
-
-    With `--layers`, the share of every parameter is printed first, unless JSON is asked for. `titles` are for progress
-    bars; the labels of the plans by default.
-    """
-    from landscape import files
-    from landscape.cli.layers import layers_as_text
-    from landscape.surfaces.compute import is_stored
-
-    files.require_writable(wanted.cache)
-    for plan in plans:
-        if not is_stored(plan, wanted.cache):
-            plan.ready()  # refuses a model that does not fit before another one is computed
-    if wanted.layers is not None and not wanted.as_json:
-        click.echo(f"{layers_as_text(plans)}\n")
-    shown = titles or [plan.label for plan in plans]
-    surfaces = [_computed(plan, title, wanted, quiet) for plan, title in zip(plans, shown, strict=True)]
-    for plan in plans:
-        count = plan.num_directions * len(plan.settings.grid.directions_of(0))
-        saved = wanted.directions.save(plan.settings.directions, plan.model, count)
-        if saved is not None and not wanted.as_json:
-            click.echo(f"directions  {saved}\n")
-    return surfaces
-
-
-def say_cost(plans: Sequence[tuple[Source, SurfacePlan]], wanted: Measuring) -> None:
-    """Print what plans would cost, from one measured point of each."""
-    import json
-
-    from landscape.cli.layers import layers_as_text
-    from landscape.cli.progress import duration
-    from landscape.surfaces.compute import estimate_cost
-
-    costs = [(source, plan, estimate_cost(plan, cache_dir=wanted.cache, shard=wanted.part)) for source, plan in plans]
-    total = sum(cost.seconds for _, _, cost in costs)
-    if wanted.as_json:
-        rows = [{"label": source.title, "split": plan.examples.split, **asdict(cost)} for source, plan, cost in costs]
-        layers = layer_numbers([plan for _, plan in plans], wanted)
-        click.echo(json.dumps({"seconds": total, "surfaces": rows, **layers}, indent=2))
-        return
-    if wanted.layers is not None:
-        click.echo(f"{layers_as_text([plan for _, plan in plans])}\n")
-    for source, plan, cost in costs:
-        what = f"{source.title} ({plan.examples.split}): {cost.num_points} of {cost.num_total} points to compute"
-        if cost.num_points:
-            each = f"{len(plan.examples)} examples x {cost.passes_per_example} passes through the model"
-            measured = f"{cost.seconds_per_point:.3g} s measured (batch {cost.batch_size}, {plan.device})"
-            what += f", each {each}, {measured}: about {duration(cost.seconds)}"
-        click.echo(what)
-    click.echo(f"In all about {duration(total)}; points are directions x nodes, and the centre. Nothing was written.")
-
-
-def layer_numbers(plans: Sequence[SurfacePlan], wanted: Measuring) -> dict[str, Any]:
-    """What `--layers` adds to the JSON of a command; nothing without it."""
-    from landscape.cli.layers import layers_as_json
-
-    return {} if wanted.layers is None or not wanted.as_json else {"layers": layers_as_json(plans)}
-
-
-def say_unfinished(surfaces: Sequence[Surface], wanted: Measuring) -> None:
-    """Print how far surfaces are that lack the points of other shards."""
-    import json
-
-    if wanted.as_json:
-        rows = [{"label": s.label, "key": s.key, "done": s.num_done, "points": s.num_points} for s in surfaces]
-        click.echo(json.dumps({"complete": False, "cache": str(wanted.cache), "surfaces": rows}, indent=2))
-        return
-    for surface in surfaces:
-        click.echo(f"{surface.label}: {surface.num_done} of {surface.num_points} points are there.")
-    click.echo(f"They are kept in {wanted.cache}; when all parts are done, the call without --shard draws the figure.")
-
-
-def _plans(
-    source: Source,
-    wanted: Measuring,
-    load: Callable[..., Examples],
-    *,
-    asked: int | None,
-    grid: Grid | str | Lines,
-    adapt: Callable[[DirectionRecipe], DirectionRecipe] | None,
-) -> list[SurfacePlan]:
-    """One plan for each split of one checkpoint."""
-    from landscape.cli.sources import attack_for, examples_for
-    from landscape.surfaces.plan import plan_surface
-
-    checkpoint, info = wanted.load(source)
-    attack = attack_for(
-        checkpoint,
-        info,
-        wanted.attack if wanted.objective != "clean" else "none",
-        norm=wanted.norm,
-        epsilon=wanted.epsilon,
-        step_size=wanted.step_size,
-        restarts=wanted.restarts,
-    )
-    axes = len(grid) if isinstance(grid, tuple) else 1
-    count = wanted.directions.count(asked, axes)
-    plans = []
-    for split in wanted.splits:
-        examples = examples_for(
-            checkpoint,
-            load,
-            dataset=wanted.dataset,
-            data_dir=wanted.data_dir,
-            split=split,
-            examples=wanted.examples,
-            seed=wanted.seed,
-        )
-        recipe = wanted.directions.recipe(
-            checkpoint, examples, attack, count=count * axes, load=wanted.other, device=wanted.device
-        )
-        plan = plan_surface(
-            checkpoint,
-            examples,
-            attack=attack,
-            directions=recipe if adapt is None else adapt(recipe),
-            num_directions=count,
-            grid=wanted.directions.grid(grid, checkpoint, recipe) if isinstance(grid, tuple) else grid,
-            objective=wanted.objective,
-            loss=wanted.loss,
-            batchnorm=wanted.batchnorm_policy(),
-            precision=wanted.precision,
-            seed=wanted.seed,
-            noise_draws=wanted.noise_draws,
-            batch_size=wanted.batch_size,
-            compiled=wanted.compiled,
-            device=wanted.device,
-            label=source.label,
-        )
-        plans.append(plan)
-    return plans
-
-
-def _require_separate_splits(plans: Sequence[tuple[Source, SurfacePlan]], wanted: Measuring) -> None:
-    from landscape.datasets.registry import has_separate_splits
-
-    for _, plan in plans:
-        name = wanted.dataset or plan.examples.dataset
-        if not has_separate_splits(name, data_dir=wanted.data_dir):
-            raise InputError(f"{name} is one set of examples, not a train and a test split; leave out --split both.")
-
-
-def _computed(plan: SurfacePlan, title: str, wanted: Measuring, quiet: bool) -> Surface:
-    from landscape.cli.progress import progress_bar
-    from landscape.surfaces.compute import run_plan
-
-    with progress_bar(f"{title} ({plan.examples.split})", quiet=quiet) as progress:
-        return run_plan(plan, cache_dir=wanted.cache, shard=wanted.part, progress=progress)
+    kind = Measuring.for_each_epsilon(given)[0].directions.kind
+    kinds = [] if kind == "random" else [kind]
+    return kinds + [given[name] for name, value in {**USUAL, **usual}.items() if given[name] != value]

@@ -9,18 +9,8 @@ import click
 
 from landscape import names
 from landscape.cli import options
-from landscape.cli.measuring import (
-    Measuring,
-    compute_plans,
-    layer_numbers,
-    line_options,
-    measuring_options,
-    objective_option,
-    plans_for,
-    say_cost,
-    say_unfinished,
-    unusual,
-)
+from landscape.cli.measuring import Measuring, line_options, measuring_options, objective_option, unusual
+from landscape.cli.surfaces import compute_plans, layer_numbers, plans_for, say_cost, say_unfinished
 from landscape.errors import InputError
 
 if TYPE_CHECKING:

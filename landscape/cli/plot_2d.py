@@ -7,17 +7,8 @@ from typing import Any
 import click
 
 from landscape.cli import options
-from landscape.cli.measuring import (
-    Measuring,
-    compute_plans,
-    layer_numbers,
-    measuring_options,
-    objective_option,
-    plans_for,
-    say_cost,
-    say_unfinished,
-    unusual,
-)
+from landscape.cli.measuring import Measuring, measuring_options, objective_option, unusual
+from landscape.cli.surfaces import compute_plans, layer_numbers, plans_for, say_cost, say_unfinished
 from landscape.errors import InputError
 
 

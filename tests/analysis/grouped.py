@@ -27,7 +27,7 @@ def surface_at(losses: list[float], **changes: Any) -> Surface:
 def split_surfaces(num_train: int = 120, num_test: int = 90, **changes: Any) -> tuple[Surface, Surface]:
     """One checkpoint on training and on other test examples, along the same directions; losses from 0 to above 3."""
     generator = np.random.default_rng(7)
-    return tuple(  # type: ignore[return-value]
+    train, test = (
         surface_at(
             generator.gamma(1.0, 1.2, count).tolist(),
             seed=seed,
@@ -36,3 +36,4 @@ def split_surfaces(num_train: int = 120, num_test: int = 90, **changes: Any) -> 
         )
         for count, seed, split in ((num_train, 1, "train"), (num_test, 2, "test"))
     )
+    return train, test

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ from matplotlib.contour import QuadContourSet
 from matplotlib.figure import Figure
 from matplotlib.text import Text
 from matplotlib.transforms import Bbox
+from mpl_toolkits.mplot3d import Axes3D
 
 import landscape
 from landscape.analysis.contours import plot_contour
@@ -126,11 +128,15 @@ def boxes(figure: Figure) -> dict[str, Bbox]:
     return found
 
 
+def bowl(steepness: float) -> Callable[[float, float], float]:
+    return lambda alpha, beta: 0.3 + steepness * (alpha**2 + beta**2)
+
+
 @pytest.mark.parametrize("count", [1, 2, 4])
 def test_panels_of_one_to_four_planes_share_scale_levels_and_heights(count: int) -> None:
     surfaces = [
         make_plane(
-            lambda alpha, beta, k=position: 0.3 + (2 + 3 * k) * (alpha**2 + beta**2),  # type: ignore[misc]
+            bowl(2 + 3 * position),
             label=LONG if position == 1 else f"model {position}",
             weights=str(position),
         )
@@ -139,12 +145,12 @@ def test_panels_of_one_to_four_planes_share_scale_levels_and_heights(count: int)
     figure = plane_figure(planes_of(surfaces), title="A title")
     found = boxes(figure)
     assert len(figure.axes) == 4 * count + 1
-    reliefs = [axes for axes in figure.axes if axes.name == "3d"]
-    flats = [axes for axes in figure.axes[:-1] if axes.name != "3d"]
+    reliefs = [axes for axes in figure.axes if isinstance(axes, Axes3D)]
+    flats = [axes for axes in figure.axes[:-1] if not isinstance(axes, Axes3D)]
     assert len(reliefs) == len(flats) == 2 * count
     assert len({tuple(contours(axes)[0].levels) for axes in flats}) == 1
     assert len({contours(axes)[0].extend for axes in flats}) == 1
-    assert len({relief.get_zlim() for relief in reliefs}) == 1  # type: ignore[attr-defined]
+    assert len({relief.get_zlim() for relief in reliefs}) == 1
     titles = [axes.get_title() for axes in flats]
     assert titles[0] == "model 0\ng(α, β)" and titles[count] == "model 0\n|g(α, β) − g(0, 0)|"
     if count > 1:

@@ -90,4 +90,4 @@ def test_own_levels_are_taken_as_they_are() -> None:
 )
 def test_levels_that_do_not_fit_are_refused(wanted: object, words: object, values: list[float], message: str) -> None:
     with pytest.raises(InputError, match=message):
-        choose_levels([np.array(values)], words, wanted)  # type: ignore[arg-type]
+        choose_levels([np.array(values)], words, wanted)  # type: ignore[arg-type]  # wrong on purpose

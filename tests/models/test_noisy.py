@@ -101,7 +101,7 @@ def test_the_gradients_to_weight_and_scale_are_those_of_the_formula() -> None:
     layer = inject_noise(nn.Linear(5, 3).double(), alpha=0.3)
     assert isinstance(layer, NoisyLinear)
     inputs, labels = torch.rand(4, 5, dtype=torch.float64), torch.tensor([0, 2, 1, 1])
-    F.cross_entropy(layer(inputs), labels).backward()  # type: ignore[no-untyped-call]
+    F.cross_entropy(layer(inputs), labels).backward()  # type: ignore[no-untyped-call]  # torch's stubs lack it
     eta = torch.from_numpy(gaussian(15, seed=0, stream=Stream.PARAMETRIC_NOISE)).view(3, 5)
     sigma = layer.weight.detach().std()
     there = (layer.weight.detach() + 0.3 * sigma * eta).requires_grad_()
