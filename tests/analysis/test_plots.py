@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 import pytest
 from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.collections import FillBetweenPolyCollection
+from matplotlib.collections import PolyCollection
 from matplotlib.figure import Figure
 
 from landscape.analysis.plots import plot_curves
@@ -62,7 +62,7 @@ def test_band_needs_three_directions() -> None:
     for count in (2, 3):
         axes = new_axes()
         plot_curves(axes, [make_surface(num_directions=count, num_examples=10)])
-        (band,) = [part for part in axes.collections if isinstance(part, FillBetweenPolyCollection)]
+        (band,) = [part for part in axes.collections if isinstance(part, PolyCollection)]
         bands.append(len(band.get_paths()))
     assert bands == [0, 1]
 
@@ -75,7 +75,7 @@ def test_bands_stay_in_range_and_do_not_stretch_the_axis(quantity: str, highest:
     assert (summary.low < 0).any()
     axes = new_axes()
     plot_curves(axes, surface, quantity=quantity, centred=centred)
-    (band,) = [part for part in axes.collections if isinstance(part, FillBetweenPolyCollection)]
+    (band,) = [part for part in axes.collections if isinstance(part, PolyCollection)]
     heights = np.concatenate([np.asarray(path.vertices)[:, 1] for path in band.get_paths()])
     shift = (100 if quantity == "robust-error" else 1) * (summary.centre if centred else 0.0)
     assert heights.min() == pytest.approx(-shift)
