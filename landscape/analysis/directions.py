@@ -133,16 +133,26 @@ def describe_kind(surface: Surface, recipe: Mapping[str, Any]) -> str:
         count = len(path) + 1 if isinstance(path, list) else "?"
         return f"principal components of a path of {count} checkpoints, all parameters, the last at the origin"
     if kind == WORST_CASE:
-        ascent = f"ascent on the adversarial cross-entropy, {recipe.get('num_steps')} steps, γ = {recipe.get('gamma')}"
+        ascent = f"ascent on the {_own_loss(recipe)}, {recipe.get('num_steps')} steps, γ = {recipe.get('gamma')}"
         beside = "" if surface.grid.beta is None else " and a random direction"
         return f"worst case ({ascent}){beside}, layer-normalized, one-dimensional parameters not moved"
     count = len(surface.direction_ids) * (1 if surface.grid.beta is None else 2)
     if kind == HESSIAN:
         which = "top eigenvector" if count == 1 else f"top {count} eigenvectors"
-        return f"{which} of the Hessian on examples fixed at the centre, length 1, all parameters"
+        moved = "all parameters" if recipe.get("layers") is None else "all parameters of these layers"
+        return f"{which} of the Hessian of the {_own_loss(recipe)}, examples fixed at the centre, length 1, {moved}"
     if kind == SAVED:
         return f"{count} from a file (kind: {recipe.get('origin') or 'not recorded'}), as they are"
     return f"{count} {kind}"
+
+
+def _own_loss(recipe: Mapping[str, Any]) -> str:
+    """The loss that made a direction, which need not be the one that is measured along it."""
+    attack = recipe.get("attack")
+    natural = isinstance(attack, Mapping) and attack.get("name") == "none"
+    noise = recipe.get("noise")
+    draws = f", mean of {noise.get('draws')} draws of noise" if isinstance(noise, Mapping) else ""
+    return f"{'natural' if natural else 'adversarial'} cross-entropy with frozen running statistics{draws}"
 
 
 def describe_findings(surface: Surface) -> dict[str, str]:

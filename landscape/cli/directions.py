@@ -102,8 +102,8 @@ direction_options = options.combined(
         type=Direction(),
         default="random",
         show_default=True,
-        help="random; worst-case[:gamma=G,steps=K]: ascent on the robust loss (AWP); hessian: its top eigenvectors on "
-        "examples fixed at the centre; or directions from FILE.safetensors.",
+        help="random; worst-case[:gamma=G,steps=K]: ascent on the robust cross-entropy (AWP); hessian: its top "
+        "eigenvectors on examples fixed at the centre, both with frozen statistics; or from FILE.safetensors.",
     ),
     click.option(
         "--towards",
@@ -193,7 +193,15 @@ class Wanted:
         return number
 
     def recipe(
-        self, checkpoint: Checkpoint, examples: Examples, attack: Attack, *, count: int, load: Load, device: str
+        self,
+        checkpoint: Checkpoint,
+        examples: Examples,
+        attack: Attack,
+        *,
+        count: int,
+        noise_draws: int,
+        load: Load,
+        device: str,
     ) -> DirectionRecipe:
         """The recipe of `count` directions for one checkpoint.
 
@@ -213,11 +221,13 @@ class Wanted:
                 seed=self.seed, norm=self.direction_norm or "filter", one_dim=self.one_dim or "zero", layers=self.layers
             )
         from landscape.devices import find_device
+        from landscape.models.noisy import NoiseDraws
         from landscape.surfaces.recipes.hessian import HessianDirections
         from landscape.surfaces.recipes.worst_case import WorstCaseDirection
 
         about: dict[str, Any] = {"model": checkpoint, "examples": examples, "attack": attack, "layers": self.layers}
-        about |= {"seed": self.seed, "device": find_device(device)}
+        noise = NoiseDraws(seed=self.seed, count=noise_draws)
+        about |= {"seed": self.seed, "device": find_device(device), "noise": noise}
         if self.kind == "hessian":
             return HessianDirections(**about, count=count)
         return WorstCaseDirection(**about, gamma=self.direction.gamma, num_steps=self.direction.steps)

@@ -84,8 +84,7 @@ def compute_plans(
     shown = titles or [plan.label for plan in plans]
     surfaces = [_computed(plan, title, wanted, quiet) for plan, title in zip(plans, shown, strict=True)]
     for plan in plans:
-        count = plan.num_directions * len(plan.settings.grid.directions_of(0))
-        saved = wanted.directions.save(plan.settings.directions, plan.model, count)
+        saved = wanted.directions.save(plan.settings.directions, plan.model, plan.num_drawn)
         if saved is not None and not wanted.as_json:
             click.echo(f"directions  {saved}\n")
     return surfaces
@@ -95,7 +94,7 @@ def say_cost(plans: Sequence[tuple[Source, SurfacePlan]], wanted: Measuring) -> 
     """Print what plans would cost, from one measured point of each."""
     from landscape.cli.layers import layers_as_text
     from landscape.cli.progress import duration
-    from landscape.surfaces.compute import estimate_cost
+    from landscape.surfaces.cost import estimate_cost
 
     costs = [(source, plan, estimate_cost(plan, cache_dir=wanted.cache, shard=wanted.part)) for source, plan in plans]
     total = sum(cost.seconds for _, _, cost in costs)
@@ -111,7 +110,9 @@ def say_cost(plans: Sequence[tuple[Source, SurfacePlan]], wanted: Measuring) -> 
         if cost.num_points:
             each = f"{len(plan.examples)} examples x {cost.passes_per_example} passes through the model"
             measured = f"{cost.seconds_per_point:.3g} s measured (batch {cost.batch_size}, {plan.device})"
-            what += f", each {each}, {measured}: about {duration(cost.seconds)}"
+            beside = f", {cost.num_landmarks} other checkpoints as well" if cost.num_landmarks else ""
+            making = f"making the directions {cost.seconds_for_directions:.2g} s"
+            what += f", each {each}, {measured}{beside}, {making}: about {duration(cost.seconds)}"
         click.echo(what)
     click.echo(f"In all about {duration(total)}; points are directions x nodes, and the centre. Nothing was written.")
 
@@ -171,7 +172,13 @@ def _plans(
             seed=wanted.seed,
         )
         recipe = wanted.directions.recipe(
-            checkpoint, examples, attack, count=count * axes, load=wanted.other, device=wanted.device
+            checkpoint,
+            examples,
+            attack,
+            count=count * axes,
+            noise_draws=wanted.noise_draws,
+            load=wanted.other,
+            device=wanted.device,
         )
         plan = plan_surface(
             checkpoint,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -13,13 +13,12 @@ import numpy.typing as npt
 
 from landscape.devices import describe_machine
 from landscape.errors import Interrupted, SurfaceError
-from landscape.models.noisy import is_noisy
 from landscape.surfaces.engines import InProcess, completed
 from landscape.surfaces.findings import findings
 from landscape.surfaces.plan import NUM_DIRECTIONS, Shard, SurfacePlan, plan_surface
 from landscape.surfaces.planes import plane_cosines
 from landscape.surfaces.store import Session, SurfaceStore
-from landscape.surfaces.surface import CENTRE, Draft, Grid, Point, Surface
+from landscape.surfaces.surface import Draft, Grid, Point, Surface
 from landscape.surfaces.sweep import Sweep
 from landscape.weights import parameters_of
 
@@ -160,59 +159,6 @@ def is_stored(plan: SurfacePlan, cache_dir: Path | str) -> bool:
     """Whether the whole surface of a plan lies in the cache, so that nothing would be computed."""
     cached = SurfaceStore(cache_dir).load(plan.key)
     return cached is not None and cached.complete
-
-
-@dataclass(frozen=True, kw_only=True)
-class Cost:
-    """What a plan would cost, from one measured point.
-
-    Attributes:
-        num_points: points that are not in the cache.
-        num_total: points in all, the centre included.
-        batch_size: examples in one batch; None if nothing is missing and none was asked for.
-        seconds_per_point: measured on the centre.
-        passes_per_example: forward and input-gradient passes of one example at one point.
-    """
-
-    num_points: int
-    num_total: int
-    batch_size: int | None
-    seconds_per_point: float
-    passes_per_example: int
-
-    @property
-    def seconds(self) -> float:
-        """Estimated seconds for what is missing."""
-        return self.num_points * self.seconds_per_point
-
-
-def estimate_cost(plan: SurfacePlan, *, cache_dir: Path | str | None = None, shard: Shard | None = None) -> Cost:
-    """Measure one point of a plan, or of its shard, and count the missing ones; writes nothing."""
-    store = None if cache_dir is None else SurfaceStore(cache_dir)
-    done = store.finished_points(plan.spec) if store else set()
-    points = plan.points(shard)
-    missing = [point for point in points if point not in done]
-    seconds = 0.0
-    if missing:
-        plan = plan.ready()
-        sweep = Sweep(plan.model, plan.examples, plan.settings, plan.device)
-        sweep(CENTRE)  # the first call also pays for allocations
-        sweep.move_to(missing[-1])  # and this one for making the directions, once
-        before = time.perf_counter()
-        sweep(missing[-1])
-        seconds = time.perf_counter() - before
-    settings = plan.settings.attack.settings()
-    steps, restarts = int(settings.get("num_steps", 0)), int(settings.get("num_restarts", 1))
-    steps *= plan.settings.objective == "adversarial"
-    passes = 2 * steps * restarts + 1 + restarts + plan.settings.batchnorm.num_passes(steps)
-    passes *= plan.settings.noise.count if is_noisy(plan.model) else 1
-    return Cost(
-        num_points=len(missing),
-        num_total=len(points),
-        batch_size=plan.settings.batch_size,
-        seconds_per_point=seconds,
-        passes_per_example=passes,
-    )
 
 
 def _compute_missing(

@@ -28,9 +28,8 @@ def findings(plan: SurfacePlan) -> dict[str, Any]:
     if not isinstance(recipe, Remarkable):
         return {}
     weights = {name: weight.cpu() for name, weight in parameters_of(plan.model).items()}
-    count = plan.num_directions * (1 if plan.settings.grid.beta is None else 2)
-    found = dict(recipe.facts(weights, count))
-    if landmarks := [_measured(landmark, plan) for landmark in recipe.landmarks(weights, count)]:
+    found = dict(recipe.facts(weights, plan.num_drawn))
+    if landmarks := [_measured(landmark, plan) for landmark in recipe.landmarks(weights, plan.num_drawn)]:
         found["landmarks"] = landmarks
     return found
 

@@ -23,6 +23,7 @@ from landscape.protocols import Attack, DirectionRecipe, StateRecipe
 from landscape.surfaces.batchnorm import BatchNormPolicy, find_policy
 from landscape.surfaces.directions import RandomDirections
 from landscape.surfaces.measured_losses import MeasuredLoss, find_loss
+from landscape.surfaces.recipes.hessian import as_many_as_drawn
 from landscape.surfaces.store import key_of
 from landscape.surfaces.surface import CENTRE, Grid, Point
 from landscape.surfaces.sweep import Sweep, SweepSettings
@@ -123,6 +124,11 @@ class SurfacePlan:
         """The surface's name in the cache."""
         return key_of(self.spec)
 
+    @property
+    def num_drawn(self) -> int:
+        """How many directions of the recipe are drawn: one for each line, two for each plane."""
+        return self.num_directions * len(self.settings.grid.shape)
+
     def ready(self) -> SurfacePlan:
         """The plan with its batch size chosen, its model tried on one example, and its loss ready to be measured.
 
@@ -200,11 +206,12 @@ def plan_surface(
             f"the policy batch measures in the batches whose statistics it takes, got the batch size {batch_size}; "
             "leave it out, or give --batchnorm-batch-size."
         )
+    nodes = _checked_grid(grid)
     settings = SweepSettings(
         attack=chosen_attack,
         objective=objective,
-        directions=recipe,
-        grid=_checked_grid(grid),
+        directions=as_many_as_drawn(recipe, count * len(nodes.shape)),
+        grid=nodes,
         seed=seed,
         batch_size=batch_size,
         precision=precision,

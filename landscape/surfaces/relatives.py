@@ -22,6 +22,9 @@ logger = logging.getLogger(__name__)
 
 _SHARED_BETWEEN_RELATIVES = ("grid", "num_directions")
 
+_COMPUTED_TOGETHER = ("hessian",)
+"""Kinds of direction each of which depends, if only within a solver's tolerance, on how many are computed."""
+
 
 def key_of(spec: Mapping[str, Any]) -> str:
     """The name of a surface: sha256 of its specification, in hexadecimal."""
@@ -29,8 +32,11 @@ def key_of(spec: Mapping[str, Any]) -> str:
 
 
 def family_of(spec: Mapping[str, Any]) -> str:
-    """The common name of all surfaces that differ in grid and number of directions only."""
-    return digest_json({name: value for name, value in spec.items() if name not in _SHARED_BETWEEN_RELATIVES})
+    """The common name of surfaces that differ in grid and number of directions only; of some kinds, in grid only."""
+    recipe = spec.get("directions")
+    together = isinstance(recipe, Mapping) and recipe.get("kind") in _COMPUTED_TOGETHER
+    shared = ("grid",) if together else _SHARED_BETWEEN_RELATIVES
+    return digest_json({name: value for name, value in spec.items() if name not in shared})
 
 
 def relatives(

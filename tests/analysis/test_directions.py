@@ -42,16 +42,30 @@ KINDS: dict[str, tuple[Surface, str, str]] = {
         "Explained variance: 61.2 % (of a random walk of as many points: 50.0 %)",
     ),
     "worst case": (
-        surface_of("worst-case", directions={"num_steps": 10, "gamma": 0.01}),
+        surface_of("worst-case", directions={"num_steps": 10, "gamma": 0.01, "attack": {"name": "pgd"}}),
         "α (multiples of the layer-normalized worst-case direction)",
-        "worst case (ascent on the adversarial cross-entropy, 10 steps, γ = 0.01), layer-normalized, one-dimensional "
-        "parameters not moved",
+        "worst case (ascent on the adversarial cross-entropy with frozen running statistics, 10 steps, γ = 0.01), "
+        "layer-normalized, one-dimensional parameters not moved",
+    ),
+    "worst case without an attack, over draws of noise": (
+        surface_of(
+            "worst-case", directions={"num_steps": 1, "gamma": 0.1, "attack": {"name": "none"}, "noise": {"draws": 3}}
+        ),
+        "α (multiples of the layer-normalized worst-case direction)",
+        "worst case (ascent on the natural cross-entropy with frozen running statistics, mean of 3 draws of noise, "
+        "1 steps, γ = 0.1), layer-normalized, one-dimensional parameters not moved",
     ),
     "hessian": (
         surface_of("hessian", {"eigenvalues": [12.3456, 4.0]}, num_directions=2),
         "α (distance along the Hessian eigenvector)",
-        "top 2 eigenvectors of the Hessian on examples fixed at the centre, length 1, all parameters. "
-        "Eigenvalues: 12.35, 4",
+        "top 2 eigenvectors of the Hessian of the adversarial cross-entropy with frozen running statistics, examples "
+        "fixed at the centre, length 1, all parameters. Eigenvalues: 12.35, 4",
+    ),
+    "hessian of some layers": (
+        surface_of("hessian", directions={"layers": "conv"}),
+        "α (distance along the Hessian eigenvector)",
+        "top eigenvector of the Hessian of the adversarial cross-entropy with frozen running statistics, examples "
+        "fixed at the centre, length 1, all parameters of these layers",
     ),
     "saved": (
         surface_of("saved", directions={"origin": "hessian"}),

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
 from fractions import Fraction
 from pathlib import Path
@@ -111,6 +112,13 @@ def test_dry_run_makes_the_directions_but_no_file(here: Path, call: Call) -> Non
     before = sorted(here.iterdir())
     code, out, _ = call("plot-1d", "a.pt", "--direction", "hessian", *SMALL, "--dry-run")
     assert code == 0 and "22 of 22 points to compute" in out
+    assert re.search(r"making the directions [0-9.e-]+ s: about", out)
+    path = ("--trajectory", "b.pt", "--trajectory", "c.pt")
+    code, out, _ = call("plot-1d", "a.pt", *path, *SMALL, "--dry-run", "--json")
+    (row,) = json.loads(out)["surfaces"]
+    measured = (row["num_points"] + 2) * row["seconds_per_point"]
+    assert row["num_landmarks"] == 2 and row["seconds_for_directions"] > 0
+    assert json.loads(out)["seconds"] == pytest.approx(measured + row["seconds_for_directions"])
     assert sorted(here.iterdir()) == before
 
 

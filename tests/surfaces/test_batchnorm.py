@@ -27,7 +27,8 @@ from landscape.surfaces.batchnorm import (
     ReestimatedStatistics,
     find_policy,
 )
-from landscape.surfaces.compute import compute_surface, estimate_cost, run_plan
+from landscape.surfaces.compute import compute_surface, run_plan
+from landscape.surfaces.cost import estimate_cost
 from landscape.surfaces.directions import filter_normalized, random_direction
 from landscape.surfaces.plan import plan_surface
 from landscape.surfaces.surface import CENTRE, Surface

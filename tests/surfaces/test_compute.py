@@ -21,7 +21,8 @@ from landscape.datasets.examples import Examples
 from landscape.datasets.registry import load_examples
 from landscape.errors import BusyError, InputError, Interrupted, ModelError, SurfaceError
 from landscape.models.normalize import NormalizedModel
-from landscape.surfaces.compute import compute_surface, estimate_cost, run_plan
+from landscape.surfaces.compute import compute_surface, run_plan
+from landscape.surfaces.cost import estimate_cost
 from landscape.surfaces.directions import RandomDirections, filter_normalized, random_direction
 from landscape.surfaces.plan import Shard, plan_surface
 from landscape.surfaces.store import SurfaceStore, load_surface

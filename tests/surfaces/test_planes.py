@@ -16,7 +16,8 @@ from landscape.datasets.examples import Examples
 from landscape.datasets.registry import load_examples
 from landscape.errors import InputError
 from landscape.protocols import DirectionRecipe
-from landscape.surfaces.compute import compute_surface, estimate_cost, run_plan
+from landscape.surfaces.compute import compute_surface, run_plan
+from landscape.surfaces.cost import estimate_cost
 from landscape.surfaces.directions import RandomDirections
 from landscape.surfaces.plan import SurfacePlan, plan_surface
 from landscape.surfaces.planes import Orthogonal, cosine, orthogonal_pairs

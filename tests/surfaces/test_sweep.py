@@ -18,7 +18,8 @@ from landscape.datasets.registry import load_examples
 from landscape.losses import cross_entropy
 from landscape.models.noisy import NoiseName, inject_noise, set_noise
 from landscape.models.registry import build_model
-from landscape.surfaces.compute import compute_surface, estimate_cost
+from landscape.surfaces.compute import compute_surface
+from landscape.surfaces.cost import estimate_cost
 from landscape.surfaces.directions import filter_normalized, random_direction
 from landscape.surfaces.eval_mode import PlainModel
 from landscape.surfaces.export import means_at

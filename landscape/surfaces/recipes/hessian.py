@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -14,11 +14,12 @@ import torch
 from landscape.attacks.pgd import NoAttack
 from landscape.devices import arithmetic
 from landscape.errors import InputError, ModelError
+from landscape.models.noisy import NoiseDraws
 from landscape.randomness import Stream, gaussian
 from landscape.surfaces.directions import RandomDirections
 from landscape.surfaces.recipes.loss_of_weights import LossOfWeights
 from landscape.surfaces.recipes.models import Remembered, module_of
-from landscape.surfaces.recipes.worst_case import examples_settings
+from landscape.surfaces.recipes.worst_case import examples_settings, noise_settings
 from landscape.weights import Weights, digest_weights
 
 if TYPE_CHECKING:
@@ -26,14 +27,14 @@ if TYPE_CHECKING:
 
     from landscape.checkpoints import Checkpoint
     from landscape.datasets.examples import Examples
-    from landscape.protocols import Attack, Landmark
+    from landscape.protocols import Attack, DirectionRecipe, Landmark
 
 Vector = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class HessianDirections:
-    """Eigenvectors of d^2 L / dw^2 with the largest eigenvalues, where L is the mean loss on examples x' made at w.
+    """Eigenvectors of d^2 L / dw^2 with the largest eigenvalues, L the mean cross-entropy on examples x' made at w.
 
     The examples stay as they are while the weights move: this is not the curvature of the loss that is attacked anew
     everywhere, which bends more. The eigenvectors have length 1 over the parameters that move, all of which are
@@ -45,13 +46,14 @@ class HessianDirections:
     eigenvector is positive.
 
     Attributes:
-        model: takes inputs in [0, 1]; eval mode, running statistics frozen.
+        model: takes inputs in [0, 1]; eval mode, running statistics frozen whatever is measured along its directions.
         examples: over which the loss is a mean.
         attack: makes x'; None takes the examples themselves.
         count: how many eigenvectors.
         layers: regular expression; only parameters whose name contains a match, one-dimensional ones too, are in w.
         seed: of the attack's random starts.
         device: where it is computed.
+        noise: draws that the loss is averaged over, of a model with parametric noise.
 
     Raises:
         InputError: no eigenvector is asked for, or a pattern does not compile.
@@ -64,6 +66,7 @@ class HessianDirections:
     layers: str | None = None
     seed: int = 0
     device: torch.device | str = "cpu"
+    noise: NoiseDraws = field(default_factory=NoiseDraws)
 
     def __post_init__(self) -> None:
         if self.count < 1:
@@ -80,6 +83,7 @@ class HessianDirections:
             "attack": {**attack.settings(), "seed": self.seed},
             "loss": "cross-entropy",
             "layers": self.layers,
+            **noise_settings(module_of(self.model), self.noise),
         }
 
     def moving(self, weights: Weights) -> list[str]:
@@ -126,7 +130,7 @@ class HessianDirections:
 
     def _compute(self, weights: Weights) -> tuple[Vector, Vector]:
         names = self.moving(weights)
-        loss = LossOfWeights(module_of(self.model), self.examples, names, self.device)
+        loss = LossOfWeights(module_of(self.model), self.examples, names, self.device, noise=self.noise)
         like = [weights[name].to(loss.device) for name in names]
         with arithmetic("fp32", loss.device):
             inputs = loss.craft(weights, self.attack or NoAttack(), seed=self.seed)
@@ -135,6 +139,15 @@ class HessianDirections:
                 return _joined(loss.hessian_product(weights, inputs, _split(vector, like)))
 
             return _top_eigenpairs(product, sum(part.numel() for part in like), self.count, like[0].dtype)
+
+
+def as_many_as_drawn(recipe: DirectionRecipe, count: int) -> DirectionRecipe:
+    """`recipe`, which computes no more eigenvectors than the `count` that are drawn if it is one of a Hessian.
+
+    Lanczos stops when all that it was asked for have converged, so that each of them depends, within the tolerance, on
+    their number; and a surface's key names the number that is drawn.
+    """
+    return replace(recipe, count=count) if isinstance(recipe, HessianDirections) and recipe.count > count else recipe
 
 
 def _top_eigenpairs(product: Any, size: int, count: int, dtype: torch.dtype) -> tuple[Vector, Vector]:

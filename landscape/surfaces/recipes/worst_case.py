@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +13,7 @@ from landscape.attacks.pgd import NoAttack
 from landscape.devices import arithmetic
 from landscape.errors import InputError
 from landscape.files import digest_json
+from landscape.models.noisy import NoiseDraws, is_noisy
 from landscape.relative_ball import RelativeBall
 from landscape.surfaces.directions import RandomDirections
 from landscape.surfaces.recipes.loss_of_weights import LossOfWeights
@@ -41,8 +42,8 @@ class WorstCaseDirection:
         v_l <- P(v_l + (gamma / num_steps) ||w_l|| g_l / ||g_l||),    g = gradient of the mean loss at w + v.
 
     The direction is v with each v_l scaled to ||w_l||: a displacement of gamma lies on the ball's surface, and the unit
-    is that of layer-normalized random directions. One step is AWP's own perturbation. Eval mode, running
-    statistics frozen.
+    is that of layer-normalized random directions. One step is AWP's own perturbation. Eval mode, running statistics
+    frozen: it is this direction whatever is measured along it.
 
     Attributes:
         model: in whose loss to ascend; takes inputs in [0, 1].
@@ -53,6 +54,7 @@ class WorstCaseDirection:
         layers: regular expression, as in `RandomDirections`.
         seed: of the attack's random starts.
         device: where it is computed.
+        noise: draws that the loss is averaged over, of a model with parametric noise.
 
     Raises:
         InputError: a number outside its range, or a pattern that does not compile.
@@ -66,6 +68,7 @@ class WorstCaseDirection:
     layers: str | None = None
     seed: int = 0
     device: torch.device | str = "cpu"
+    noise: NoiseDraws = field(default_factory=NoiseDraws)
 
     def __post_init__(self) -> None:
         if not (math.isfinite(self.gamma) and self.gamma > 0):
@@ -86,6 +89,7 @@ class WorstCaseDirection:
             "gamma": float(self.gamma),
             "num_steps": self.num_steps,
             "layers": self.layers,
+            **noise_settings(module_of(self.model), self.noise),
         }
 
     def moving(self, weights: Weights) -> list[str]:
@@ -108,7 +112,7 @@ class WorstCaseDirection:
 
     def _ascend(self, weights: Weights) -> Weights:
         names = self.moving(weights)
-        loss = LossOfWeights(module_of(self.model), self.examples, names, self.device)
+        loss = LossOfWeights(module_of(self.model), self.examples, names, self.device, noise=self.noise)
         center = {name: weight.to(loss.device) for name, weight in weights.items()}
         origin = [center[name] for name in names]
         ball = RelativeBall(gamma=self.gamma)
@@ -126,3 +130,8 @@ class WorstCaseDirection:
 def examples_settings(examples: Examples) -> dict[str, Any]:
     """The content of examples, for a surface's key."""
     return {"digest": examples.digest(), "ids": digest_json(examples.ids.tolist())}
+
+
+def noise_settings(model: nn.Module, noise: NoiseDraws) -> dict[str, Any]:
+    """The draws of noise that a direction is made under, for a surface's key; the usual single draw goes unsaid."""
+    return {"noise": noise.settings()} if is_noisy(model) and noise != NoiseDraws() else {}

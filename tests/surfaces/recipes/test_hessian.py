@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,7 +15,10 @@ from landscape.attacks.pgd import PGD, strongest
 from landscape.attacks.threat import ThreatModel
 from landscape.datasets.registry import load_examples
 from landscape.errors import InputError
+from landscape.models.noisy import NoiseDraws, NoiseName, inject_noise, set_noise
+from landscape.surfaces.compute import compute_surface
 from landscape.surfaces.recipes.hessian import HessianDirections
+from landscape.surfaces.surface import Surface
 from landscape.weights import Weights, parameters_of
 from tests.surfaces.recipes.nets import ATTACK, network, tiny, tiny_examples
 
@@ -31,7 +35,7 @@ def fixed_loss(net: nn.Module, recipe: HessianDirections) -> Callable[[Weights],
     return lambda weights: torch.nn.functional.cross_entropy(functional_call(net, weights, (inputs,)), labels)
 
 
-def dense_spectrum(net: nn.Module, recipe: HessianDirections) -> tuple[Tensor, Tensor]:
+def dense_hessian(net: nn.Module, recipe: HessianDirections) -> Tensor:
     weights, loss = parameters_of(net), fixed_loss(net, recipe)
     flat = torch.cat([weight.reshape(-1) for weight in weights.values()])
 
@@ -40,7 +44,11 @@ def dense_spectrum(net: nn.Module, recipe: HessianDirections) -> tuple[Tensor, T
         return loss({name: part.view_as(weights[name]) for name, part in zip(weights, parts, strict=True)})
 
     hessian: Tensor = jacrev(jacrev(of_flat))(flat)
-    values, vectors = torch.linalg.eigh(hessian)
+    return hessian
+
+
+def dense_spectrum(net: nn.Module, recipe: HessianDirections) -> tuple[Tensor, Tensor]:
+    values, vectors = torch.linalg.eigh(dense_hessian(net, recipe))
     return values.flip(0), vectors.flip(1)
 
 
@@ -116,8 +124,6 @@ def test_only_the_named_layers_are_in_the_hessian() -> None:
 
 
 def test_eigenvalues_are_kept_beside_the_surface_and_the_key_holds_the_content() -> None:
-    from landscape.surfaces.compute import compute_surface
-
     net, examples = network(0), load_examples("digits", split="train", num_examples=20)
     recipe = HessianDirections(model=net, examples=examples, attack=ATTACK, count=2)
     surface = compute_surface(
@@ -127,6 +133,39 @@ def test_eigenvalues_are_kept_beside_the_surface_and_the_key_holds_the_content()
     assert surface.spec["directions"]["examples"]["digest"] == examples.digest()
     other = replace(recipe, examples=examples.take(range(10)))
     assert other.settings() != recipe.settings() != replace(recipe, attack=None).settings()
+
+
+def test_points_along_vectors_that_were_computed_with_others_are_not_shared(tmp_path: Path) -> None:
+    net, examples = network(0), load_examples("digits", split="train", num_examples=20)
+    common: dict[str, Any] = {"attack": ATTACK, "grid": "-1:1:3", "device": "cpu"}
+
+    def drawn(asked: int, count: int, cache: Path | None) -> Surface:
+        recipe = HessianDirections(model=net, examples=examples, attack=ATTACK, count=asked)
+        return compute_surface(net, examples, directions=recipe, num_directions=count, cache_dir=cache, **common)
+
+    drawn(1, 1, tmp_path)
+    two, alone = drawn(2, 2, tmp_path), drawn(2, 2, None)
+    assert two.key == alone.key and not any("reused_from" in entry for entry in two.provenance)
+    np.testing.assert_array_equal(two.adversarial_loss, alone.adversarial_loss)
+    # The key says how many are drawn, so that is how many are computed.
+    more, one = drawn(3, 1, None), drawn(1, 1, None)
+    assert more.key == one.key
+    np.testing.assert_array_equal(more.adversarial_loss, one.adversarial_loss)
+
+
+def test_of_a_noisy_network_the_loss_is_a_mean_over_draws() -> None:
+    net = inject_noise(tiny(nn.Tanh()))
+    recipe = HessianDirections(model=net, examples=tiny_examples(), attack=None, noise=NoiseDraws(seed=3, count=2))
+    weights, parts = parameters_of(net), []
+    for draw in (0, 1):
+        set_noise(net, NoiseName(seed=3, draw=draw))
+        parts.append(dense_hessian(net, recipe))
+    expected = torch.linalg.eigvalsh((parts[0] + parts[1]) / 2)[-1]
+    set_noise(net, NoiseName(seed=9, draw=9))  # what the model was used for last does not matter
+    assert recipe.eigenvalues(weights)[0] == pytest.approx(float(expected), rel=1e-6)
+    assert recipe.settings()["noise"] == {"kind": "pni-w", "seed": 3, "draws": 2}
+    assert "noise" not in replace(recipe, noise=NoiseDraws()).settings()
+    assert "noise" not in replace(recipe, model=tiny(nn.Tanh())).settings()
 
 
 def test_wrong_numbers_are_refused() -> None:
