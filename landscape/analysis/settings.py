@@ -126,7 +126,12 @@ def describe_batchnorm(spec: Mapping[str, Any]) -> str:
 
 def batchnorm_of(surface: Surface) -> str:
     """The BatchNorm policy of a surface in a few words for legends: `frozen`, `reestimate from clean`, `batch`."""
-    setting = surface.spec.get("batchnorm", "frozen")
+    return batchnorm_in_short(surface.spec)
+
+
+def batchnorm_in_short(spec: Mapping[str, Any]) -> str:
+    """As `batchnorm_of`, of a spec."""
+    setting = spec.get("batchnorm", "frozen")
     parts = [setting.get("name"), setting.get("source")] if isinstance(setting, Mapping) else [setting]
     return " from ".join(_plain(part) for part in parts if part is not None)
 

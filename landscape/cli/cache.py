@@ -2,23 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from landscape.cli.cache_list import KEY_LENGTH, list_command
 from landscape.cli.exchange import export_command, import_command
 from landscape.cli.options import cache_options
+from landscape.cli.report import aligned
 from landscape.errors import LandscapeError
 
 if TYPE_CHECKING:
-    from landscape.surfaces.catalogue import CacheEntry
+    from landscape.surfaces.imported import ImportedEntry
     from landscape.surfaces.store import SurfaceStore
     from landscape.surfaces.surface import Surface
 
-KEY_LENGTH = 12
-"""Characters of a key that people see; any unique beginning is understood."""
+Stored = TypeVar("Stored")
 
 
 @click.group("cache")
@@ -26,57 +27,21 @@ def command() -> None:
     """List, show, merge, export, import and clear stored surfaces."""
 
 
-@command.command("list")
-@cache_options
-def list_command(cache_dir: str | None) -> None:
-    """List the stored surfaces, the newest first."""
-    from landscape.analysis.settings import describe_attack
-    from landscape.surfaces.catalogue import list_surfaces
-
-    store = _store(cache_dir)
-    rows = [
-        (
-            entry.key[:KEY_LENGTH],
-            _in_bytes(entry.size),
-            entry.modified.strftime("%Y-%m-%d %H:%M"),
-            entry.label or "-",
-            *_measured(entry),
-            f"{entry.num_done}/{entry.num_points}",
-            entry.state,
-            describe_attack(entry.spec) if entry.spec else "-",
-        )
-        for entry in list_surfaces(store.folder)
-    ]
-    head = (
-        "key",
-        "size",
-        "when",
-        "of",
-        "split",
-        "n",
-        "objective",
-        "directions x nodes",
-        "seed",
-        "points",
-        "state",
-        "attack",
-    )
-    if not rows:
-        click.echo(f"No surfaces in {store.folder}.")
-        return
-    click.echo(_aligned([head, *rows]))
-    click.echo("points: done/all; all are directions x nodes and the centre.")
-
-
 @command.command("show")
 @click.argument("surface", metavar="KEY|FILE")
 @cache_options
 def show_command(surface: str, cache_dir: str | None) -> None:
     """Show the settings, the state and the origin of one surface."""
+    from landscape.analysis.foreign_figure import foreign_sentences
     from landscape.surfaces.catalogue import find_surface
+    from landscape.surfaces.imported import imported_surface
 
-    shown, path = find_surface(_store(cache_dir).folder, surface)
-    click.echo(_aligned([*_about(shown, path), *_settings(shown), *_origins(shown.provenance)]))
+    store = _store(cache_dir)
+    if (imported := imported_surface(store, surface)) is not None:
+        click.echo("\n".join(foreign_sentences([imported])))
+        return
+    shown, path = find_surface(store.folder, surface)
+    click.echo(aligned([*_about(shown, path), *_settings(shown), *_origins(shown.provenance)]))
 
 
 @command.command("merge")
@@ -101,31 +66,35 @@ def merge_command(surface: str, cache_dir: str | None) -> None:
 @cache_options
 def clear_command(surface: str | None, everything: bool, yes: bool, cache_dir: str | None) -> None:
     """Delete a surface, or all; never one that a live process computes."""
-    from landscape.surfaces.catalogue import find_key, keys_in
+    from landscape.surfaces.catalogue import keys_in
+    from landscape.surfaces.imported import find_stored, list_imported
 
     if everything == (surface is not None):
         raise click.UsageError("Name one KEY, or --all.")
     store = _store(cache_dir)
-    keys = keys_in(store) if surface is None else [find_key(store, surface)]
-    if not keys:
+    found: list[str | ImportedEntry] = (
+        [*keys_in(store), *list_imported(store.folder)] if surface is None else [find_stored(store, surface)]
+    )
+    if not found:
         click.echo(f"No surfaces in {store.folder}.")
         return
-    what = f"surface {keys[0][:KEY_LENGTH]}" if surface else f"all {len(keys)} surfaces"
+    what = f"surface {_short(found[0])}" if surface else f"all {len(found)} surfaces"
     if not yes:
         click.confirm(f"Delete {what} in {store.folder}?", abort=True)
-    _for_each(keys, lambda key: _clear(store, key))
+    _for_each(found, lambda stored: _clear(store, stored))
 
 
+command.add_command(list_command)
 command.add_command(export_command)
 command.add_command(import_command)
 
 
-def _for_each(keys: Iterable[str], act: Callable[[str], None]) -> None:
-    """Act on every key, also after one failed; the failures come at the end."""
+def _for_each(surfaces: Iterable[Stored], act: Callable[[Stored], None]) -> None:
+    """Act on every surface, also after one failed; the failures come at the end."""
     failures: list[LandscapeError] = []
-    for key in keys:
+    for surface in surfaces:
         try:
-            act(key)
+            act(surface)
         except LandscapeError as error:
             failures.append(error)
     if len(failures) == 1:
@@ -143,27 +112,19 @@ def _merge(store: SurfaceStore, key: str) -> None:
         click.echo(f"{key[:KEY_LENGTH]}: {merged.num_done} of {merged.num_points} points in {path}")
 
 
-def _clear(store: SurfaceStore, key: str) -> None:
-    store.clear(key)
-    click.echo(f"Deleted {key[:KEY_LENGTH]}.")
+def _clear(store: SurfaceStore, stored: str | ImportedEntry) -> None:
+    from landscape.files import remove_file
+
+    if isinstance(stored, str):
+        store.clear(stored)
+    else:
+        remove_file(stored.path)
+    click.echo(f"Deleted {_short(stored)}.")
 
 
-def _measured(entry: CacheEntry) -> tuple[str, ...]:
-    """What tells the surfaces of one model apart: split, examples, objective, directions x nodes, seed."""
-    data, recipe = (_mapping(entry.spec.get(name)) for name in ("data", "directions"))
-    grid = _mapping(entry.spec.get("grid"))
-    nodes = [str(len(axis)) for axis in (grid.get("alpha"), grid.get("beta")) if axis]
-    return (
-        str(data.get("split") or "-"),
-        str(entry.num_examples),
-        str(entry.spec.get("objective") or "-"),
-        " x ".join([str(entry.spec.get("num_directions", "?")), *nodes]) if entry.spec else "-",
-        str(recipe.get("seed", "-")),
-    )
-
-
-def _mapping(value: Any) -> Mapping[str, Any]:
-    return value if isinstance(value, Mapping) else {}
+def _short(stored: str | ImportedEntry) -> str:
+    """A surface as people name it."""
+    return (stored if isinstance(stored, str) else stored.key)[:KEY_LENGTH]
 
 
 def _store(cache_dir: str | None) -> SurfaceStore:
@@ -202,13 +163,3 @@ def _settings(surface: Surface) -> list[tuple[str, str]]:
 
 def _origins(provenance: Iterable[Mapping[str, Any]]) -> list[tuple[str, str]]:
     return [("Computed by", ", ".join(f"{name} {value}" for name, value in entry.items())) for entry in provenance]
-
-
-def _aligned(rows: Sequence[Sequence[str]]) -> str:
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    lines = ("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) for row in rows)
-    return "\n".join(line.rstrip() for line in lines)
-
-
-def _in_bytes(size: int) -> str:
-    return f"{size / 1e6:.1f} MB" if size >= 1e5 else f"{size / 1e3:.1f} kB"

@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from landscape.cli.options import cache_options
+from landscape.errors import InputError
 
 
 @click.command("export")
@@ -22,8 +23,13 @@ def export_command(surface: str, to: Path, by_example: bool, direction: int | No
     from landscape import files
     from landscape.surfaces.catalogue import find_surface
     from landscape.surfaces.export import export_surface
+    from landscape.surfaces.imported import imported_surface
+    from landscape.surfaces.store import SurfaceStore
 
-    found, _ = find_surface(Path(cache_dir) if cache_dir else files.cache_folder(), surface)
+    folder = Path(cache_dir) if cache_dir else files.cache_folder()
+    if imported_surface(SurfaceStore(folder), surface) is not None:
+        raise InputError("an imported surface has means only and is not exported; name a surface of this package.")
+    found, _ = find_surface(folder, surface)
     export_surface(found, to, by_example=by_example, direction=direction)
     lacking = "" if found.complete else f" ({found.num_done} of {found.num_points} points are done)"
     click.echo(f"{found.label}, {found.key[:12]}{lacking}: {to}")

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from landscape.errors import InputError, LandscapeError, SurfaceError
-from landscape.surfaces import claims, hdf5, journal
+from landscape.surfaces import claims, journal, surface_file
 from landscape.surfaces.store import SurfaceStore, finished, load_surface
 from landscape.surfaces.surface import Surface, layout
 
@@ -62,7 +62,7 @@ def list_surfaces(folder: Path | str) -> list[CacheEntry]:
 
 def keys_in(store: SurfaceStore) -> list[str]:
     """The keys of all surfaces in a folder that have a file or a journal, in order."""
-    files = {path.stem for path in hdf5.files_in(store.folder)}
+    files = {path.stem for path in surface_file.files_in(store.folder)}
     folders = [folder for folder in store.folder.glob(f"*{journal.FOLDER_SUFFIX}") if journal.files_in(folder)]
     return sorted(files | {folder.name.removesuffix(journal.FOLDER_SUFFIX) for folder in folders})
 
@@ -89,7 +89,7 @@ def find_surface(folder: Path | str, named: str) -> tuple[Surface, Path]:
         FileError: there is no such file.
     """
     path = Path(named)
-    if path.suffix == hdf5.SUFFIX or path.is_file():
+    if path.suffix == surface_file.SUFFIX or path.is_file():
         return load_surface(path), path
     store = SurfaceStore(folder)
     key = find_key(store, named)
@@ -102,7 +102,7 @@ def find_surface(folder: Path | str, named: str) -> tuple[Surface, Path]:
 def _entry(store: SurfaceStore, key: str) -> CacheEntry:
     size, modified = _size_and_time([store.path(key), *store.points_folder(key).glob("*")])
     common: dict[str, Any] = {
-        "key": _printable(key),
+        "key": printable(key),
         "path": store.path(key),
         "size": size,
         "modified": datetime.fromtimestamp(modified).astimezone(),
@@ -112,7 +112,7 @@ def _entry(store: SurfaceStore, key: str) -> CacheEntry:
     except LandscapeError as error:
         if (renamed := _renamed(store.path(key))) is not None:
             return CacheEntry(**common, **renamed)
-        logger.warning("%s", _printable(str(error)))
+        logger.warning("%s", printable(str(error)))
         nothing: dict[str, Any] = {"label": None, "spec": {}, "num_examples": 0, "num_done": 0, "num_points": 0}
         return CacheEntry(**common, state=DAMAGED, **nothing)
 
@@ -130,14 +130,14 @@ def _size_and_time(paths: list[Path]) -> tuple[int, float]:
 def _renamed(path: Path) -> dict[str, Any] | None:
     """The contents of a sound file that holds another surface than its name says; None for any other file."""
     try:
-        surface = hdf5.read_surface(path)
+        surface = surface_file.read_surface(path)
     except LandscapeError:
         return None
     if surface.key == path.stem:
         return None
     return {
         "state": RENAMED,
-        "label": _printable(surface.label),
+        "label": printable(surface.label),
         "spec": surface.spec,
         "num_examples": len(surface.example_ids),
         "num_done": surface.num_done,
@@ -158,7 +158,7 @@ def _contents(store: SurfaceStore, key: str) -> dict[str, Any]:
     state = COMPLETE if num_done == num_points else PARTIAL
     return {
         "state": f"running by {', '.join(pids)}" if pids else state,
-        "label": next((_printable(str(entry["label"])) for entry in sessions if entry.get("label")), None),
+        "label": next((printable(str(entry["label"])) for entry in sessions if entry.get("label")), None),
         "spec": about.spec,
         "num_examples": len(about.example_ids),
         "num_done": num_done,
@@ -166,6 +166,6 @@ def _contents(store: SurfaceStore, key: str) -> dict[str, Any]:
     }
 
 
-def _printable(text: str) -> str:
+def printable(text: str) -> str:
     """Text from a file as one line that any terminal takes: file names and labels may hold half of a character."""
     return "".join(character if character.isprintable() else "?" for character in text)

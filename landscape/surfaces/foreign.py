@@ -34,6 +34,9 @@ LARGEST = 1e30
 FOLDER = "imported"
 """Where imported surfaces lie, in the cache."""
 
+IMPORT_AGAIN = "delete it and import it again"
+"""What to do about a damaged one."""
+
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class ForeignSurface:
@@ -67,7 +70,7 @@ def import_foreign(path: Path, *, label: str | None = None) -> ForeignSurface:
         SurfaceError: it is damaged, no such file, or contradicts itself.
         FileError: it is not there or cannot be read.
     """
-    arrays = hdf5.read_plain(path)
+    arrays = hdf5.read_plain(path, remedy=f"take it anew from {TOOL}")
     grid = _grid(path, arrays.get("xcoordinates"), arrays.get("ycoordinates"))
     means = {name: _at_nodes(path, name, arrays[name], grid) for name in NAMES if name in arrays}
     if not means:
@@ -105,14 +108,15 @@ def read_foreign(path: Path) -> ForeignSurface | None:
         SurfaceError: it is damaged, or it has yet to be imported.
         FileError: it is not there or cannot be read.
     """
-    found = hdf5.read_text(path, "format")
-    if not found and "xcoordinates" in hdf5.read_plain(path):
+    remedy = IMPORT_AGAIN if path.absolute().parent.name == FOLDER else hdf5.COMPUTE_AGAIN
+    found = hdf5.read_text(path, "format", remedy=remedy)
+    if not found and "xcoordinates" in hdf5.read_plain(path, remedy=remedy):
         raise SurfaceError(f"{path} is a surface file of {TOOL}; take it in with `landscape cache import {path}`.")
     if found != FORMAT:
         return None
-    arrays = hdf5.read_plain(path)
-    texts = {name: hdf5.read_text(path, name) for name in ("label", "source", "digest")}
-    damaged = SurfaceError(f"{path} is damaged; import it again.")
+    arrays = hdf5.read_plain(path, remedy=IMPORT_AGAIN)
+    texts = {name: hdf5.read_text(path, name, remedy=IMPORT_AGAIN) for name in ("label", "source", "digest")}
+    damaged = SurfaceError(f"{path} is damaged; {IMPORT_AGAIN}.")
     try:
         beta = tuple(arrays["beta"].tolist()) if "beta" in arrays else None
         grid = Grid(alpha=tuple(arrays["alpha"].tolist()), beta=beta)

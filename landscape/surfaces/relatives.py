@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from landscape.errors import LandscapeError
 from landscape.files import digest_json
-from landscape.surfaces import hdf5, journal
+from landscape.surfaces import journal, surface_file
 from landscape.surfaces.grid import CENTRE, Grid, Point
 from landscape.surfaces.surface import ARRAYS, Surface, layout
 
@@ -64,9 +64,9 @@ def relatives(
 
 def _keys_of_family(store: SurfaceStore, family: str) -> set[str]:
     found = set()
-    for path in hdf5.files_in(store.folder):
+    for path in surface_file.files_in(store.folder):
         with _skipped(path):
-            if hdf5.read_family(path) == family:
+            if surface_file.read_family(path) == family:
                 found.add(path.stem)
     for folder in store.folder.glob(f"*{journal.FOLDER_SUFFIX}"):
         for path in journal.files_in(folder):

@@ -16,7 +16,7 @@ import numpy.typing as npt
 from landscape.errors import BusyError, FileError, InputError, SurfaceError
 from landscape.files import locked, reason_of, remove_file, require_writable
 from landscape.protocols import Measurement
-from landscape.surfaces import claims, hdf5, journal
+from landscape.surfaces import claims, journal, surface_file
 from landscape.surfaces.journal import Contents, Header, Journal
 from landscape.surfaces.relatives import family_of, key_of, relatives
 from landscape.surfaces.session import Session
@@ -37,7 +37,7 @@ def load_surface(path: Path | str) -> Surface:
         SurfaceError: the file is damaged, of a newer format, or contradicts itself.
         FileError: there is no such file.
     """
-    return hdf5.read_surface(Path(path))
+    return surface_file.read_surface(Path(path))
 
 
 class SurfaceStore:
@@ -48,7 +48,7 @@ class SurfaceStore:
 
     def path(self, key: str) -> Path:
         """Where the surface lies, or would lie."""
-        return self.folder / f"{key}{hdf5.SUFFIX}"
+        return self.folder / f"{key}{surface_file.SUFFIX}"
 
     def points_folder(self, key: str) -> Path:
         """Where its journals lie while it is computed."""
@@ -61,7 +61,7 @@ class SurfaceStore:
             SurfaceError: the file is damaged or is not the surface that its name says.
         """
         path = self.path(key)
-        return hdf5.read_surface(path, key=key) if path.exists() else None
+        return surface_file.read_surface(path, key=key) if path.exists() else None
 
     def finished_points(self, spec: Mapping[str, Any]) -> set[Point]:
         """The points of a surface that need not be computed: its own and those of its relatives. Changes nothing."""
@@ -189,7 +189,7 @@ class SurfaceStore:
             raise SurfaceError(f"there is no surface {key[:12]} in {self.folder}; see `landscape cache list`.")
         if finished(stored, journals) != finished(stored, []):
             surface = _joined(stored, journals)
-            hdf5.write_surface(path, surface, family=family_of(surface.spec))
+            surface_file.write_surface(path, surface, family=family_of(surface.spec))
         for leftover in self.folder.glob(f".{path.name}.*"):
             remove_file(leftover)  # of a process that was killed while it wrote under this lock
         if remove_journals:

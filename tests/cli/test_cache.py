@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -13,6 +14,7 @@ from click.testing import CliRunner, Result
 from landscape.cli.cache import command
 from landscape.errors import BusyError, InputError, SurfaceError
 from landscape.protocols import Measurement
+from landscape.surfaces.foreign import ForeignSurface, write_foreign
 from landscape.surfaces.store import SurfaceStore, key_of
 from landscape.surfaces.surface import CENTRE, Grid, Point
 
@@ -61,16 +63,61 @@ def call(store: SurfaceStore, *arguments: str, **more: Any) -> Result:
 def test_list_says_what_is_there(store: SurfaceStore, keys: tuple[str, str]) -> None:
     result = call(store, "list")
     assert result.exit_code == 0
-    head, *rows, note = result.output.splitlines()
-    names = ["key", "size", "when", "of", "split", "n", "objective", "directions x nodes", "seed", "points", "state"]
-    assert [part.strip() for part in head.split("  ") if part] == [*names, "attack"]
-    assert {row.split()[0]: row.split()[5:14] for row in rows} == {
-        keys[0][:12]: ["digits-at", "train", "4", "fixed", "2", "x", "3", "7", "7/7"],
-        keys[1][:12]: ["digits-at-awp", "-", "4", "-", "2", "x", "3", "-", "3/7"],
+    head, *rows, note = (re.split("  +", line) for line in result.output.splitlines())
+    assert head == ["key", "size", "when", "of", "examples", "points", "state", "attack; whatever else is not as usual"]
+    attack = "PGD-10, L∞, ε = 8/255, step 2/255"
+    assert {row[0]: row[3:] for row in rows} == {
+        keys[0][:12]: ["digits-at", "4 train", "2 x 3", "complete", f"fixed {attack}; seed 7"],
+        keys[1][:12]: ["digits-at-awp", "4", "2 x 3", "partial 3/7", attack],
     }
-    assert [row.split()[14] for row in rows if row.startswith(keys[1][:12])] == ["partial"]
-    assert note == "points: done/all; all are directions x nodes and the centre."
-    assert all("PGD-10" in row for row in rows)
+    assert note == ["points: directions (or planes) x nodes; the centre is one more."]
+
+
+@pytest.fixture
+def imported(store: SurfaceStore) -> Path:
+    """Another tool's surface."""
+    surface = ForeignSurface(
+        label="theirs",
+        source="vgg9.h5",
+        digest="abc" * 8,
+        grid=Grid.parse("-1:1:3", "-1:1:2"),
+        means={"train_loss": np.ones((3, 2))},
+        status={"train_loss": np.ones((3, 2), np.uint8)},
+    )
+    return write_foreign(store.folder / "imported" / "vgg9-abcabcabcabc.h5", surface)
+
+
+def test_imported_surfaces_are_listed_shown_and_cleared(
+    store: SurfaceStore, keys: tuple[str, str], imported: Path
+) -> None:
+    (row,) = [line for line in call(store, "list").output.splitlines() if line.startswith("abc")]
+    row_cells = re.split("  +", row)
+    assert row_cells[:1] + row_cells[3:] == [
+        *("abcabcabcabc", "theirs", "-", "1 x 3 x 2", "imported"),
+        "train_loss of tomgoldstein/loss-landscape",
+    ]
+    for named in ("abc", str(imported)):
+        assert "theirs: imported from vgg9.h5" in call(store, "show", named).output
+    refused = call(store, "export", "abc", "--to", "a.csv").exception
+    assert "an imported surface has means only and is not exported" in str(refused)
+    assert call(store, "clear", "abc", "--yes").output == "Deleted abcabcabcabc.\n"
+    assert not imported.exists() and store.path(keys[0]).exists()
+
+
+def test_clear_all_takes_imported_surfaces_and_a_damaged_one_is_listed(store: SurfaceStore, imported: Path) -> None:
+    imported.write_bytes(b"x")
+    (row,) = [line for line in call(store, "list").output.splitlines() if line.startswith("abc")]
+    assert re.split("  +", row)[3:] == ["-", "-", "-", "damaged", str(imported)]
+    assert call(store, "clear", "--all", "--yes").output == "Deleted abcabcabcabc.\n"
+    assert not imported.exists()
+
+
+def test_a_beginning_that_several_surfaces_have_is_refused(
+    store: SurfaceStore, keys: tuple[str, str], imported: Path
+) -> None:
+    imported.rename(imported.with_name(f"vgg9-{keys[0][:12]}.h5"))
+    refused = call(store, "clear", keys[0][:12], "--yes").exception
+    assert isinstance(refused, InputError) and str(refused).startswith("2 surfaces in ")
 
 
 def test_list_shows_running_and_damaged_surfaces(store: SurfaceStore, keys: tuple[str, str]) -> None:
@@ -87,7 +134,7 @@ def test_list_calls_a_renamed_file_renamed(store: SurfaceStore, keys: tuple[str,
     store.path(keys[0]).rename(store.folder / "mine.h5")
     (row,) = [line for line in call(store, "list").output.splitlines() if line.startswith("mine ")]
     assert "digits-at" in row
-    assert "7/7     renamed" in row
+    assert "renamed" in row
     assert "damaged" not in row
     (store.folder / "mine.h5").write_bytes(b"x")
     assert "damaged" in call(store, "list").output

@@ -96,7 +96,9 @@ def test_files_of_other_kinds_are_refused(tmp_path: Path) -> None:
     (tmp_path / "text.h5").write_text("no HDF5")
     with pytest.raises(SurfaceError, match="has no xcoordinates; only surface files of tomgoldstein/loss-landscape"):
         import_foreign(tmp_path / "other.h5")
-    with pytest.raises(SurfaceError, match="is damaged or no surface file"):
+    with pytest.raises(
+        SurfaceError, match=r"or no surface file \(.*\); take it anew from tomgoldstein/loss-landscape\.$"
+    ):
         import_foreign(tmp_path / "text.h5")
     with pytest.raises(FileError, match="is not there"):
         import_foreign(tmp_path / "absent.h5")
@@ -117,5 +119,10 @@ def test_a_damaged_import_is_refused(tmp_path: Path) -> None:
     path = write_foreign(tmp_path / "b.h5", import_foreign(write_theirs(tmp_path / "a.h5", X, train_loss=np.zeros(3))))
     with h5py.File(path, "r+") as file:
         del file["alpha"]
-    with pytest.raises(SurfaceError, match="is damaged; import it again"):
+    with pytest.raises(SurfaceError, match="is damaged; delete it and import it again"):
         read_foreign(path)
+    inside = tmp_path / "imported" / "b.h5"
+    inside.parent.mkdir()
+    inside.write_bytes(b"no HDF5")
+    with pytest.raises(SurfaceError, match=r"; delete it and import it again\.$"):
+        read_foreign(inside)

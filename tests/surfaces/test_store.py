@@ -19,7 +19,7 @@ import pytest
 from landscape.errors import BusyError, FileError, InputError, SurfaceError
 from landscape.files import canonical_json, digest_json
 from landscape.protocols import Measurement
-from landscape.surfaces import claims, hdf5
+from landscape.surfaces import claims, surface_file
 from landscape.surfaces.journal import Header, Journal
 from landscape.surfaces.relatives import shared_points
 from landscape.surfaces.store import Session, SurfaceStore, family_of, key_of, load_surface
@@ -644,7 +644,7 @@ def test_our_own_mistakes_are_not_called_damage(
         raise error
 
     run(store, spec_of())
-    monkeypatch.setattr(hdf5, "_surface", mistaken)
+    monkeypatch.setattr(surface_file, "_surface", mistaken)
     with pytest.raises(type(error), match="ours"):
         store.load(key_of(spec_of()))
 
@@ -891,7 +891,7 @@ def test_what_a_killed_writer_left_is_swept(store: SurfaceStore) -> None:
     leave(store, spec_of(), [(0, 0)])
     leftover = store.folder / f".{key_of(spec_of())}.h5.abc.h5"
     leftover.write_bytes(b"half")
-    assert hdf5.files_in(store.folder) == []
+    assert surface_file.files_in(store.folder) == []
     store.merge(key_of(spec_of()))
     assert not leftover.exists()
 
