@@ -6,8 +6,7 @@ INSTALLED := .venv/.installed
 .PHONY: demo test lint check bench clean
 
 demo: $(INSTALLED)
-	@mkdir -p figures
-	$(BIN)/landscape plot-1d checkpoints/digits-at.pt checkpoints/digits-at-awp.pt --directions 10 --out figures/demo.png
+	$(BIN)/landscape plot-1d checkpoints/digits-at.pt checkpoints/digits-at-awp.pt --directions 10 --out demo.png
 
 test: $(INSTALLED)
 	$(BIN)/python -m pytest -q
