@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import io
 import math
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -98,13 +99,13 @@ def created(path: Path) -> Iterator[File]:
     Raises:
         FileError: the file cannot be written.
     """
-    # HDF5 sees memory only: a disk that fills up while it writes to a file can end the process (seen as SIGSEGV).
-    with h5py.File("memory", "w", driver="core", backing_store=False, libver=("v110", "v110")) as file:
+    # HDF5 sees memory only: a disk that fills up while it writes to a file can end the process (seen as SIGSEGV). The
+    # bytes of a closed file: images of open ones have a wrong checksum in HDF5 1.14.2 (h5py 3.11).
+    memory = io.BytesIO()
+    with h5py.File(memory, "w", libver=("v110", "v110")) as file:
         yield file
-        file.flush()
-        image = file.id.get_file_image()
     with written_atomically(path) as temporary:
-        temporary.write_bytes(image)
+        temporary.write_bytes(memory.getbuffer())
 
 
 def write_texts(file: File, texts: Mapping[str, str]) -> None:
