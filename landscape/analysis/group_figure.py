@@ -60,6 +60,19 @@ class _Panel:
     centred: bool
 
 
+@dataclass(frozen=True, kw_only=True)
+class Parted:
+    """Where the panels of a series part: behind the first ones a row ends.
+
+    Attributes:
+        num_first: how many checkpoints come before.
+        words: what happened then, for example `epoch 50 (best)`.
+    """
+
+    num_first: int
+    words: str
+
+
 def group_figure(
     checkpoints: Sequence[Sequence[GroupedSurface]],
     grouping: Grouping,
@@ -67,6 +80,7 @@ def group_figure(
     quantity: str = "loss",
     show: str = "change",
     title: str | None = None,
+    parted: Parted | None = None,
 ) -> Figure:
     """One curve for each group: a column of panels for each checkpoint, a row for each split, and bars of the sizes.
 
@@ -79,6 +93,7 @@ def group_figure(
         quantity: one of `names.QUANTITIES`.
         show: `change`, `raw` or `both`.
         title: a line above the legend; how the examples are grouped by default.
+        parted: of a series, where its panels part.
 
     Raises:
         InputError: no surface, a surface over a plane, another word for `show`, or a quantity that is unknown or was
@@ -91,7 +106,7 @@ def group_figure(
         )
     for grouped in every:
         require_line(grouped.surface)
-    rows = _arranged(checkpoints, SHOWN[show])
+    rows = _arranged(checkpoints, SHOWN[show], parted.num_first if parted else 0)
     indices = ordered(group.index for grouped in every for group in grouped.groups)
     looks = group_looks(indices, grouping)
     heights = [PANEL_HEIGHT * len(rows), AROUND_BARS + BAR_HEIGHT * len(every)]
@@ -104,7 +119,7 @@ def group_figure(
         _draw_sizes(lower.subplots(), every, looks)
 
     width = 6.5 if len(rows[0]) == 1 else 10.0
-    caption = _caption(every, grouping, show)
+    caption = _caption(every, grouping, show, parted)
     return compose_freely(
         Page(width=width, panel_height=sum(heights), caption=caption, title=title or _heading(every, grouping)), draw
     )
@@ -136,17 +151,19 @@ def draw_groups(
     return axes
 
 
-def _arranged(checkpoints: Sequence[Sequence[GroupedSurface]], shown: Sequence[bool]) -> list[list[_Panel | None]]:
+def _arranged(
+    checkpoints: Sequence[Sequence[GroupedSurface]], shown: Sequence[bool], num_first: int
+) -> list[list[_Panel | None]]:
     """Rows of panels: checkpoints side by side, below one another what is shown of them; a lone one side by side."""
     if len(checkpoints) == 1:
         (splits,) = checkpoints
         rows = [[_Panel(grouped=grouped, centred=centred) for grouped in splits] for centred in shown]
         return [list(column) for column in zip(*rows, strict=True)] if len(splits) == 1 else [list(row) for row in rows]
-    num_blocks = -(-len(checkpoints) // MOST_COLUMNS)
-    num_columns = -(-len(checkpoints) // num_blocks)
+    parts = [part for part in (checkpoints[:num_first], checkpoints[num_first:]) if part]
+    num_columns = max(-(-len(part) // -(-len(part) // MOST_COLUMNS)) for part in parts)
+    blocks = [part[first : first + num_columns] for part in parts for first in range(0, len(part), num_columns)]
     arranged: list[list[_Panel | None]] = []
-    for first in range(0, len(checkpoints), num_columns):
-        block = checkpoints[first : first + num_columns]
+    for block in blocks:
         for centred in shown:
             for split in range(len(block[0])):
                 row: list[_Panel | None] = [_Panel(grouped=splits[split], centred=centred) for splits in block]
@@ -247,7 +264,7 @@ def _heading(every: Sequence[GroupedSurface], grouping: Grouping) -> str:
     return f"Examples grouped by {how.get(grouping.by, f'{loss} at α = 0')}"
 
 
-def _caption(every: Sequence[GroupedSurface], grouping: Grouping, show: str) -> str:
+def _caption(every: Sequence[GroupedSurface], grouping: Grouping, show: str, parted: Parted | None) -> str:
     """What lines, bands and groups are, then every setting."""
     surfaces = [grouped.surface for grouped in every]
     how = _heading(every, grouping)
@@ -268,4 +285,6 @@ def _caption(every: Sequence[GroupedSurface], grouping: Grouping, show: str) -> 
             f"Grey and dashed: groups with fewer than {MIN_MEMBERS} examples, with their number; they do not set the "
             "range of the panels."
         )
+    if parted is not None:
+        sentences.append(f"The series parts at {parted.words}, where a row ends.")
     return " ".join([*sentences, settings_caption(surfaces, [grouped.label for grouped in every])])

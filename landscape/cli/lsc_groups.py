@@ -12,12 +12,22 @@ import click
 
 from landscape import names
 from landscape.cli import options
-from landscape.cli.measuring import Measuring, line_options, measuring_options, objective_option, unusual
+from landscape.cli.measuring import (
+    Measuring,
+    line_options,
+    measuring_options,
+    objective_option,
+    quantity_option,
+    series_options,
+    unusual,
+)
 from landscape.cli.surfaces import compute_plans, layer_numbers, plans_for, say_cost, say_unfinished
 from landscape.errors import InputError
 
 if TYPE_CHECKING:
+    from landscape.analysis.group_figure import Parted
     from landscape.analysis.groups import GroupedSurface, Grouping
+    from landscape.analysis.series import Parting
     from landscape.cli.sources import Source
     from landscape.surfaces.surface import Surface
 
@@ -35,9 +45,7 @@ BARE = ("digits-at-early", "digits-at")
 @objective_option("fixed")
 @click.option("--on-the-fly", is_flag=True, help="Attack every displaced model: --objective adversarial.")
 @measuring_options
-@click.option(
-    "--quantity", type=click.Choice(names.QUANTITIES), default="loss", show_default=True, help="What is drawn."
-)
+@quantity_option
 @click.option(
     "--show",
     type=click.Choice(("change", "raw", "both")),
@@ -45,7 +53,7 @@ BARE = ("digits-at-early", "digits-at")
     show_default=True,
     help="g(alpha) - g(0), g(alpha), or both.",
 )
-@click.option("--epochs", type=options.Epochs(), help="Of a run folder, FROM:TO:STEP: a series, one panel per epoch.")
+@series_options("one panel per epoch")
 @click.pass_context
 def command(context: click.Context, /, checkpoints: tuple[str, ...], **given: Any) -> None:
     """Draw the loss of each group of examples along filter-normalized random directions, for each CKPT.
@@ -54,10 +62,12 @@ def command(context: click.Context, /, checkpoints: tuple[str, ...], **given: An
     whether the model is right there. As in the paper the adversarial examples are made once, on the unmoved model;
     --on-the-fly makes them anew at every point. Groups of training examples stand beside the same groups of test
     examples: low-loss groups are steeper by selection alone, and only the difference is a claim. Without CKPT the
-    bundled checkpoints of an early and of the last epoch are shown. One attack serves every grouping.
+    bundled checkpoints of an early and of the last epoch are shown. One attack serves every grouping. Of a run folder
+    with --epochs every epoch is a panel, its best and last among them, and a row ends where the series parts.
     """
     from landscape import files
     from landscape.analysis.groups import EDGES, Grouping
+    from landscape.analysis.series import find_parting
     from landscape.cli.report import figure_path
     from landscape.cli.sources import find_sources
 
@@ -68,6 +78,8 @@ def command(context: click.Context, /, checkpoints: tuple[str, ...], **given: An
     sources = find_sources(tuple(dict.fromkeys(checkpoints)) or BARE, given["epochs"])
     if wanted.split == "both" and not _was_said(context, "split"):
         wanted = replace(wanted, split=_usual_split(sources[0], wanted))
+    run = sources[0].run
+    parting = None if run is None else find_parting(run, given["split_at"])  # refused before anything is computed
     named = [source.run.absolute().name if source.run else source.title for source in sources]
     out = figure_path(wanted.out, named, "-".join(["lsc-groups", *_special(given, wanted)]))
     plans = plans_for(sources, wanted, directions=given["directions"], grid=(given["alpha"],))
@@ -84,7 +96,7 @@ def command(context: click.Context, /, checkpoints: tuple[str, ...], **given: An
     checkpoints_shown = _grouped(sources, surfaces, grouping)
     places: dict[str, Any] = {"surfaces": [str(wanted.cache / f"{surface.key}.h5") for surface in surfaces]}
     places |= layer_numbers([plan for _, plan in plans], wanted)
-    _report(checkpoints_shown, grouping, out, given, places)
+    _report(checkpoints_shown, grouping, out, given, places, _parted(sources, parting))
 
 
 def _measuring(context: click.Context, given: dict[str, Any]) -> Measuring:
@@ -129,6 +141,16 @@ def _grouped(
     ]
 
 
+def _parted(sources: Sequence[Source], parting: Parting | None) -> Parted | None:
+    """Where the panels of a series part; None without a series."""
+    from landscape.analysis.group_figure import Parted
+
+    if parting is None:
+        return None
+    first = sum(source.epoch is not None and source.epoch <= parting.epoch for source in sources)
+    return Parted(num_first=first, words=f"epoch {parting.epoch} ({parting.name})")
+
+
 def _titles(sources: Sequence[Source]) -> list[str]:
     """What panels call the checkpoints; in a series the best and the last one say so."""
     from landscape.checkpoints import epoch_of
@@ -146,6 +168,7 @@ def _report(
     out: Path,
     given: dict[str, Any],
     places: dict[str, Any],
+    parted: Parted | None,
 ) -> None:
     """Draw, save and print; a figure that fails does not cost the numbers."""
     from landscape.analysis.figures import save_figure
@@ -154,7 +177,8 @@ def _report(
     quantity = given["quantity"]
     saved: Path | None = None
     try:
-        saved = save_figure(group_figure(checkpoints, grouping, quantity=quantity, show=given["show"]), out)
+        figure = group_figure(checkpoints, grouping, quantity=quantity, show=given["show"], parted=parted)
+        saved = save_figure(figure, out)
     finally:
         places = {"figure": None if saved is None else str(saved), **places}
         say = _as_json if given["as_json"] else _as_text

@@ -89,6 +89,19 @@ line_options = options.combined(
 """Along how many lines, and where on them."""
 
 
+quantity_option = click.option(
+    "--quantity", type=click.Choice(names.QUANTITIES), default="loss", show_default=True, help="What is drawn."
+)
+
+
+def series_options(what: str) -> Callable[[options.Function], options.Function]:
+    """The options of a series of checkpoints of one run; `what` there is of each epoch."""
+    return options.combined(
+        click.option("--epochs", type=options.Epochs(), help=f"Of a run folder, FROM:TO:STEP: a series, {what}."),
+        click.option("--split-at", default="best", show_default=True, help="Where a series parts: best, or gap:0.10."),
+    )
+
+
 def objective_option(default: str) -> Callable[[options.Function], options.Function]:
     """`--objective`, which each command has a default of its own for."""
     return click.option(

@@ -7,9 +7,15 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from landscape import names
-from landscape.cli import options
-from landscape.cli.measuring import Measuring, line_options, measuring_options, objective_option, unusual
+from landscape.cli.measuring import (
+    Measuring,
+    line_options,
+    measuring_options,
+    objective_option,
+    quantity_option,
+    series_options,
+    unusual,
+)
 from landscape.cli.surfaces import compute_plans, layer_numbers, plans_for, say_cost, say_unfinished
 from landscape.errors import InputError
 
@@ -26,11 +32,8 @@ if TYPE_CHECKING:
 @objective_option("adversarial")
 @click.option("--with-fixed", is_flag=True, help="Beside it the control --objective fixed, and the gap between both.")
 @measuring_options
-@click.option(
-    "--quantity", type=click.Choice(names.QUANTITIES), default="loss", show_default=True, help="What is drawn."
-)
-@click.option("--epochs", type=options.Epochs(), help="Of a run folder, FROM:TO:STEP: a series, one curve per epoch.")
-@click.option("--split-at", default="best", show_default=True, help="Where a series parts: best, or gap:0.10.")
+@quantity_option
+@series_options("one curve per epoch")
 @click.pass_obj
 def command(settings: dict[str, Any], /, checkpoints: tuple[str, ...], **given: Any) -> None:
     """Draw g(alpha), the loss of models moved along filter-normalized random directions, for each CKPT.

@@ -10,7 +10,7 @@ import pytest
 
 from landscape.analysis.figures import save_figure
 from landscape.analysis.group_colours import FEW_COLOUR, group_looks, text_colour
-from landscape.analysis.group_figure import draw_groups, group_figure
+from landscape.analysis.group_figure import Parted, draw_groups, group_figure
 from landscape.analysis.groups import GroupedSurface, Grouping, group_examples
 from landscape.analysis.style import COLOURS
 from landscape.errors import InputError
@@ -56,6 +56,22 @@ def test_checkpoints_are_columns_and_splits_are_rows(
     assert len(bars.get_yticklabels()) == count * num_splits
     heights = {axes.get_ylim() for axes in panels}
     assert len(heights) == (2 if show == "both" else 1)
+
+
+@pytest.mark.parametrize(
+    ("num_first", "rows"),
+    [(0, [[0, 1, 2], [3, 4]]), (1, [[0], [1, 2, 3, 4]]), (2, [[0, 1], [2, 3, 4]]), (5, [[0, 1, 2], [3, 4]])],
+    ids=["before all", "after one", "after two", "after all"],
+)
+def test_a_row_ends_where_a_series_parts(num_first: int, rows: list[list[int]]) -> None:
+    parted = Parted(num_first=num_first, words="epoch 50 (best)")
+    figure = group_figure(columns(5, num_splits=1), Grouping(), parted=parted)
+    panels, _ = axes_of(figure)
+    places = [(spec.rowspan.start, spec.colspan.start) for spec in (axes.get_subplotspec() for axes in panels)]
+    assert places == [(row, column) for row, numbers in enumerate(rows) for column in range(len(numbers))]
+    assert [axes.get_title() for axes in panels] == [f"at-{number} (train)" for number in range(5)]
+    caption = " ".join("".join(text.get_text() for text in figure.texts).split())
+    assert "The series parts at epoch 50 (best), where a row ends." in caption
 
 
 def test_small_groups_are_grey_and_dashed_with_their_number_and_do_not_set_the_scale() -> None:

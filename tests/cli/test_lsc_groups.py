@@ -150,6 +150,10 @@ def test_a_run_folder_gives_a_panel_for_each_epoch_with_best_and_last(here: Path
     assert labels[0].startswith("epoch 1") and labels[-1].startswith("epoch 2") and labels[-1].endswith("last")
     assert any("best" in label for label in labels)
     assert (here / "run-lsc-groups-train.png").is_file()
+    code, _, err = call("run", *SMALL, "--epochs", "1:1:1", "--split-at", "gap:0.999")
+    assert code == 1 and "name a smaller one than gap:0.999" in err
+    code, _, err = call("run", *SMALL, "--epochs", "1:1:1", "--split-at", "worst")
+    assert code == 1 and "a series parts at best or at gap:G" in err
 
 
 @pytest.mark.parametrize(
