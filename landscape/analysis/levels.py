@@ -26,8 +26,11 @@ Wanted = str | tuple[float, ...]
 PAPER = tuple(round(0.1 + 0.5 * step, 1) for step in range(20))
 """0.1, 0.6, ..., 9.6: the levels in Fig. 6 of Wu et al. (2020), which are those of Li et al.'s tool."""
 
+FEWEST_OF_PAPER = 8
+"""Values that fewer of the paper's levels cross leave most of its colours empty."""
+
 FEWEST_CROSSED = 4
-"""Fewer levels of the paper within the values tell too little."""
+"""Fewer levels of tens of percent within the values tell too little."""
 
 ROUND_STEPS = 12
 """Round levels have at most so many steps."""
@@ -80,8 +83,8 @@ class Levels:
 def choose_levels(values: Sequence[Floats], words: QuantityWords, wanted: Wanted = "auto") -> Levels:
     """The levels for all panels of a picture.
 
-    `auto` takes the paper's for a loss where at least four of them lie within the values, every 10 % for an error, and
-    round steps otherwise.
+    `auto` takes those of the paper that the values of a loss reach, where these are at least eight, every 10 % for an
+    error, and round steps otherwise.
 
     Args:
         values: everything that is drawn, in the shown unit; what is not finite does not count.
@@ -96,14 +99,17 @@ def choose_levels(values: Sequence[Floats], words: QuantityWords, wanted: Wanted
     low, high = (float(found.min()), float(found.max())) if found.size else (0.0, 1.0)
     if isinstance(wanted, tuple):
         lines, origin = _checked(wanted), "as asked for"
-    elif wanted == "paper" or (wanted == "auto" and words.unit != "%" and _crossed(PAPER, low, high) >= FEWEST_CROSSED):
-        lines, origin = PAPER, "as in Fig. 6 of Wu et al. 2020"
+    elif wanted == "paper" or (
+        wanted == "auto" and words.unit != "%" and _crossed(PAPER, low, high) >= FEWEST_OF_PAPER
+    ):
+        lines = PAPER if wanted == "paper" else _reached(PAPER, high)
+        origin = "as in Fig. 6 of Wu et al. 2020" + ("" if lines == PAPER else ", as far as values reach")
     elif wanted == "log":
         lines, origin = _logarithmic(found), "heights are logarithms"
     elif words.unit == "%" and _crossed(_PERCENT, low, high) >= FEWEST_CROSSED:
         lines, origin = _PERCENT, "every 10 %"
     else:
-        lines, origin = _round(low, high), "round steps"
+        lines, origin = _round(low, high), "round steps, by the values"
     return Levels(
         lines=lines,
         lowest=words.scale * words.lowest,
@@ -135,6 +141,12 @@ def _crossed(lines: Sequence[float], low: float, high: float) -> int:
     return sum(low < line < high for line in lines)
 
 
+def _reached(lines: Sequence[float], high: float) -> tuple[float, ...]:
+    """The levels up to the first one that no value exceeds."""
+    above = sum(line < high for line in lines)
+    return tuple(lines[: above + 1])
+
+
 def _checked(lines: tuple[float, ...]) -> tuple[float, ...]:
     increasing = all(low < high for low, high in zip(lines, lines[1:], strict=False))
     if len(lines) < 2 or not all(map(math.isfinite, lines)) or not increasing:
@@ -143,12 +155,12 @@ def _checked(lines: tuple[float, ...]) -> tuple[float, ...]:
 
 
 def _round(low: float, high: float) -> tuple[float, ...]:
-    """Multiples of 1, 2 or 5 times a power of ten strictly between the ends, at most `ROUND_STEPS` of them."""
+    """Multiples of 1, 2, 2.5 or 5 times a power of ten strictly between the ends, at most `ROUND_STEPS` of them."""
     middle, width = (low + high) / 2, high - low
     if width <= 1e-9 * max(abs(middle), 1e-9):  # a flat surface has no contours, but its colours need two ends
         low, high = middle - 0.5, middle + 0.5
     power = 10.0 ** math.floor(math.log10((high - low) / ROUND_STEPS))
-    step = next(power * factor for factor in (1, 2, 5, 10) if (high - low) / (power * factor) <= ROUND_STEPS)
+    step = next(power * factor for factor in (1, 2, 2.5, 5, 10) if (high - low) / (power * factor) <= ROUND_STEPS)
     first, last = math.floor(low / step) + 1, math.ceil(high / step) - 1
     digits = max(0, 2 - math.floor(math.log10(step)))
     return tuple(round(step * count, digits) for count in range(first, last + 1))

@@ -21,14 +21,22 @@ def test_the_papers_levels() -> None:
 @pytest.mark.parametrize(
     ("high", "expected"),
     [
-        (1.7, PAPER),
         (1e4, PAPER),
+        (9.4, PAPER),
+        (3.8, PAPER[:9]),
+        (2.7, tuple(0.25 * step for step in range(1, 11))),
         (1.1, tuple(round(0.1 * step, 1) for step in range(1, 11))),
         (0.012, tuple(round(0.001 * step, 3) for step in range(1, 12))),
     ],
 )
 def test_losses_take_the_papers_levels_where_they_tell_something(high: float, expected: tuple[float, ...]) -> None:
     assert choose_levels([np.array([0.0, high, np.nan, np.inf])], LOSS).lines == pytest.approx(expected)
+
+
+def test_the_papers_levels_can_be_asked_for_and_say_how_far_they_go() -> None:
+    assert choose_levels([np.array([0.0, 2.7])], LOSS, "paper").lines == PAPER
+    assert choose_levels([np.array([0.0, 3.8])], LOSS).origin.endswith("Wu et al. 2020, as far as values reach")
+    assert choose_levels([np.array([0.0, 2.7])], LOSS).origin == "round steps, by the values"
 
 
 @pytest.mark.parametrize("seed", range(20))
