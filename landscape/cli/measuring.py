@@ -11,7 +11,8 @@ import click
 
 from landscape import names
 from landscape.cli import options
-from landscape.cli.directions import Kind, Wanted, direction_options
+from landscape.cli.direction_options import Kind, direction_options
+from landscape.cli.directions import Wanted
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -242,6 +243,9 @@ def unusual(given: Mapping[str, Any], **usual: Any) -> list[str]:
         given: the options of the call.
         usual: what a command has of its own instead of, or beside, the usual values of `USUAL`.
     """
-    kind = Measuring.for_each_epsilon(given)[0].directions.kind
-    kinds = [] if kind == "random" else [kind]
-    return kinds + [given[name] for name, value in {**USUAL, **usual}.items() if given[name] != value]
+    wanted = Measuring.for_each_epsilon(given)[0]
+    attack = [] if wanted.attack.startswith("pgd-") else [options.in_name(wanted.attack)]
+    size = [] if wanted.epsilon is None or isinstance(given["epsilon"], tuple) else [f"epsilon-{wanted.epsilon:.4g}"]
+    norm = [] if wanted.norm is None else [wanted.norm]
+    others = [given[name] for name, value in {**USUAL, **usual}.items() if given[name] != value]
+    return [*wanted.directions.in_name, *norm, *size, *attack, *others]

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import math
+import re
 from collections.abc import Callable
 from fractions import Fraction
 from itertools import pairwise
@@ -185,6 +187,12 @@ def _plain(text: str) -> int | float | str:
         except ValueError:
             continue
     return text
+
+
+def in_name(text: str) -> str:
+    """A text as part of a file name; where characters were lost, four more tell it from others that lost them."""
+    plain = re.sub(r"[^\w.=]+", "-", text).strip("-.")
+    return plain if plain == text else "-".join(filter(None, [plain, hashlib.sha256(text.encode()).hexdigest()[:4]]))
 
 
 def combined(*options: Callable[[Function], Function]) -> Callable[[Function], Function]:

@@ -10,8 +10,10 @@ import click
 import numpy as np
 import pytest
 
-from landscape.cli.directions import Direction, Kind, covering
+from landscape.cli.direction_options import Direction, Kind
+from landscape.cli.directions import covering
 from landscape.cli.main import main
+from landscape.cli.measuring import unusual
 from landscape.surfaces.grid import Grid
 from landscape.surfaces.recipes.saved import load_directions
 from landscape.surfaces.store import load_surface
@@ -43,7 +45,7 @@ def call(capsys: pytest.CaptureFixture[str]) -> Call:
 
 def test_towards_another_checkpoint(here: Path, call: Call) -> None:
     code, out, _ = call("plot-1d", "a.pt", "--towards", "b.pt", *SMALL)
-    assert code == 0 and (here / "a-plot-1d-towards.png").is_file()
+    assert code == 0 and (here / "a-plot-1d-towards-b.png").is_file()
     surface = load_surface(surfaces_in(here)[0])
     assert surface.grid == Grid.parse("0:1:21") and len(surface.direction_ids) == 1
     assert "No row for r = 0.1, 0.25, 0.5, 1: t runs from one checkpoint to another." in out
@@ -56,7 +58,7 @@ def test_towards_another_checkpoint(here: Path, call: Call) -> None:
 
 def test_groups_take_the_usual_line_of_every_kind(here: Path, call: Call) -> None:
     code, _, _ = call("lsc-groups", "a.pt", "--towards", "b.pt", "--split", "train", *SMALL)
-    assert code == 0 and (here / "a-lsc-groups-towards-train.png").is_file()
+    assert code == 0 and (here / "a-lsc-groups-towards-b-train.png").is_file()
     assert load_surface(surfaces_in(here)[0]).grid == Grid.parse("0:1:21")
 
 
@@ -66,10 +68,11 @@ def test_check_refuses_the_way_towards_another_checkpoint(here: Path, call: Call
 
 
 def test_worst_case_and_hessian_have_one_direction(here: Path, call: Call) -> None:
-    for kind in ("worst-case:gamma=1/50,steps=2", "hessian"):
+    names = {"worst-case:gamma=1/50,steps=2": "worst-case-gamma-0.02-steps-2", "hessian": "hessian"}
+    for kind, name in names.items():
         code, out, _ = call("plot-1d", "a.pt", "--direction", kind, "--alpha", "-0.1:0.1:3", *SMALL)
         assert code == 0
-        assert f"a-plot-1d-{kind.partition(':')[0]}.png" in out
+        assert f"figure   a-plot-1d-{name}.png" in out
     recipes = [load_surface(path).spec["directions"] for path in surfaces_in(here)]
     assert sorted(recipe["kind"] for recipe in recipes) == ["hessian", "worst-case"]
     (worst,) = (recipe for recipe in recipes if recipe["kind"] == "worst-case")
@@ -155,6 +158,29 @@ def test_calls_that_make_no_sense(
     assert not (here / "cache").exists() or surfaces_in(here) == []
 
 
+NAMES: dict[str, tuple[tuple[str, ...], str]] = {
+    "bare": ((), "a-plot-1d"),
+    "file": (("--direction", "d.safetensors"), "a-plot-1d-along-d"),
+    "file elsewhere": (("--direction", "x/d.safetensors"), "a-plot-1d-along-x-d-ba96"),
+    "layers": (("--layers", "conv1"), "a-plot-1d-layers-conv1"),
+    "layers of a pattern": (("--layers", "^conv1"), "a-plot-1d-layers-conv1-629e"),
+    "norm": (("--direction-norm", "layer", "--one-dim", "copy"), "a-plot-1d-layer-norm-one-dim-copy"),
+    "norm that is usual": (("--direction-norm", "filter", "--one-dim", "zero"), "a-plot-1d"),
+    "seed": (("--seed", "3"), "a-plot-1d-seed-3"),
+    "threat": (("--norm", "l2", "--epsilon", "0.5", "--attack", "fgsm"), "a-plot-1d-l2-epsilon-0.5-fgsm"),
+    "towards": (("--towards", "b.pt"), "a-plot-1d-towards-b"),
+    "path": (("--trajectory", "b.pt", "--trajectory", "c.pt"), "a-plot-1d-trajectory-b-1-more"),
+}
+
+
+@pytest.mark.parametrize(("given", "name"), NAMES.values(), ids=NAMES.keys())
+def test_the_name_of_a_figure_says_along_what(given: tuple[str, ...], name: str) -> None:
+    from landscape.cli.plot_1d import command
+
+    context = command.make_context("plot-1d", ["a.pt", *given])
+    assert "-".join(["a-plot-1d", *unusual(context.params)]) == name
+
+
 def test_kinds_are_read_with_their_settings() -> None:
     parse = Direction()
     assert parse.convert("worst-case", None, None) == Kind(name="worst-case", gamma=0.01, steps=10)
@@ -182,7 +208,7 @@ def test_defaults_of_the_worst_case_are_those_of_its_recipe() -> None:
 def test_planes_of_every_kind(here: Path, call: Call) -> None:
     plane = ("plot-2d", "a.pt", "--alpha", "0:1:2", *SMALL)
     code, out, _ = call(*plane, "--towards", "b.pt", "--towards", "c.pt")
-    assert code == 0 and (here / "a-plot-2d-towards.png").is_file()
+    assert code == 0 and (here / "a-plot-2d-towards-b-1-more.png").is_file()
     assert "No row for r = 0.1, 0.25, 0.5, 1: t runs from one checkpoint to another." in out
     (surface,) = (load_surface(path) for path in surfaces_in(here))
     marks = surface.provenance[0]["directions"]["landmarks"]

@@ -110,7 +110,7 @@ def test_json_is_all_that_is_printed(here: Path, call: Call) -> None:
 def test_groups_are_of_the_loss_that_is_measured(here: Path, call: Call) -> None:
     wanted = ("--loss", "margin", "--edges=-2,0,2", "--layers", "conv", "--split", "train")
     numbers = json.loads(call("a.pt", *SMALL, *wanted, "--json")[1])
-    assert numbers["layers"] and numbers["figure"] == "a-lsc-groups-margin-train.png"
+    assert numbers["layers"] and numbers["figure"] == "a-lsc-groups-layers-conv-margin-train.png"
     (panel,) = numbers["panels"]
     (surface,) = [load_surface(path) for path in stored(here)]
     wrong = [group for group in panel["groups"] if group["name"] == "[0, 2)"]
