@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import copy
+import math
+import os
 import re
+import signal
 import subprocess
 import sys
 import tomllib
@@ -24,11 +27,12 @@ from landscape.errors import Interrupted, SurfaceError
 from landscape.files import digest_arrays
 from landscape.protocols import Measurement
 from landscape.surfaces.compute import compute_surface
-from landscape.surfaces.directions import random_direction
+from landscape.surfaces.directions import RandomDirections, filter_normalized, random_direction
+from landscape.surfaces.planes import cosine, orthogonal_pairs
 from landscape.surfaces.rescaling import rescaled_copies
 from landscape.surfaces.store import SurfaceStore, load_surface
 from landscape.surfaces.surface import CENTRE, DONE, Draft, Grid, Surface
-from landscape.weights import digest_weights
+from landscape.weights import digest_weights, parameters_of
 from tests.analysis.synthetic import SPEC
 
 ROOT = Path(__file__).parents[1]
@@ -99,6 +103,49 @@ def test_d1_d7_node_0_is_the_centre_bit_for_bit(grid: Grid) -> None:
     zero = (0, 1) if grid.beta is None else (0, 1, 0)
     for name, array in surface.centre.arrays().items():
         assert array.tobytes() == surface.arrays[name][zero].tobytes()
+
+
+# --- D2, D5, D13: directions
+
+
+def test_d2_d5_d13_directions_are_centred_and_orthogonal_as_far_as_their_filters_allow() -> None:
+    weights = parameters_of(network())
+    draws = torch.cat([part.reshape(-1) for part in random_direction(weights, seed=0, index=0).values()])
+    assert abs(float(draws.mean())) < 5 / math.sqrt(len(draws))
+    moving = {name: weight for name, weight in weights.items() if weight.dim() > 1}
+    filters = [(float(part.double().square().sum()), part.numel()) for weight in moving.values() for part in weight]
+    # |cos| is at most about 5 s: s^2 = sum_f ||w_f||^4 / n_f / (sum_f ||w_f||^2)^2.
+    s = math.sqrt(sum(square**2 / count for square, count in filters)) / sum(square for square, _ in filters)
+    recipe = RandomDirections(seed=0)
+    for plane in range(5):
+        first = recipe.direction(weights, 2 * plane)
+        assert 0 < abs(cosine(first, recipe.direction(weights, 2 * plane + 1))) < 5 * s
+        assert abs(cosine(first, orthogonal_pairs(recipe).direction(weights, 2 * plane + 1))) < 1e-6
+
+
+# --- D3, D11, D12: filters
+
+
+@pytest.mark.parametrize(
+    "layer",
+    [
+        nn.Conv2d(4, 6, 3),
+        nn.Linear(7, 5),
+        nn.Conv2d(4, 6, 3, groups=2),
+        nn.Conv2d(4, 8, 3, groups=4),
+    ],
+    ids=["conv", "linear", "grouped", "depthwise"],
+)
+def test_d3_d11_d12_every_filter_of_a_direction_is_as_long_as_that_of_the_weights(layer: nn.Module) -> None:
+    weights = parameters_of(layer)
+    draws = random_direction(weights, seed=2, index=1)
+    direction = filter_normalized(draws, weights)
+    assert list(direction) == ["weight"]
+    for d_f, w_f, drawn in zip(direction["weight"], weights["weight"], draws["weight"], strict=True):
+        size = math.sqrt(sum(w * w for w in w_f.double().flatten().tolist()))
+        length = math.sqrt(sum(d * d for d in drawn.double().flatten().tolist()))
+        assert float(d_f.double().norm()) / size == pytest.approx(1, abs=1e-6)
+        assert d_f.flatten().tolist() == pytest.approx([d * size / length for d in drawn.flatten().tolist()], rel=1e-5)
 
 
 # --- D4: the caller's model
@@ -203,6 +250,35 @@ def test_d14_directions_differ_by_index_and_are_equal_in_every_process() -> None
 
 
 # --- D17: what is done is final
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="kill -9 of a forked child needs fork")
+@pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
+def test_d17_killed_in_the_middle_the_same_call_ends_with_the_same_file(tmp_path: Path) -> None:
+    settings: dict[str, Any] = {"num_examples": 5, "grid": "-1:1:5"}
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)  # a forked child has no worker threads to wait for
+    try:
+        whole = surface_of(network(), **settings, cache_dir=tmp_path / "whole")
+
+        def stop(done: int, total: int) -> None:
+            if done == 3:
+                os.kill(os.getpid(), signal.SIGKILL)
+
+        if (child := os.fork()) == 0:
+            try:
+                surface_of(network(), **settings, cache_dir=tmp_path, progress=stop)
+            finally:
+                os._exit(0)
+        _, ended = os.waitpid(child, 0)
+        assert os.WIFSIGNALED(ended) and os.WTERMSIG(ended) == signal.SIGKILL
+        found: list[int] = []
+        again = surface_of(network(), **settings, cache_dir=tmp_path, progress=lambda done, total: found.append(done))
+    finally:
+        torch.set_num_threads(threads)
+    assert found[0] == 3
+    assert again.key == whole.key and load_surface(tmp_path / f"{whole.key}.h5").complete
+    np.testing.assert_array_equal(again.adversarial_loss, whole.adversarial_loss)
 
 
 def test_d17_zero_and_negative_losses_are_final(tmp_path: Path) -> None:
