@@ -25,9 +25,10 @@ from landscape.surfaces.directions import RandomDirections
 from landscape.surfaces.measured_losses import MeasuredLoss, find_loss
 from landscape.surfaces.recipes.hessian import as_many_as_drawn
 from landscape.surfaces.store import key_of
+from landscape.surfaces.subjects import identify, own_examples, require_fit
 from landscape.surfaces.surface import CENTRE, Grid, Point
 from landscape.surfaces.sweep import Sweep, SweepSettings
-from landscape.weights import bind, digest_weights, parameters_of, state_of
+from landscape.weights import digest_weights, parameters_of, state_of
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -137,7 +138,7 @@ class SurfacePlan:
         Raises:
             InputError: the model does not fit the examples, or its logits cannot be normalised.
         """
-        _check_fit(self.model, self.examples)
+        require_fit(self.model, self.examples)
         asked = self.settings.batchnorm.batch_size(len(self.examples)) or self.settings.batch_size
         size = asked or default_batch_size(self.model, self.examples.inputs[:1], self.device)
         return replace(self, settings=replace(self.settings, batch_size=size, loss=self.ready_loss()))
@@ -195,9 +196,9 @@ def plan_surface(
         batch_size = _whole("the batch size", batch_size)
     if attack is not None and not isinstance(attack, Attack):
         raise InputError(f"an attack is a landscape.PGD, another Attack or None, got {attack!r}.")
-    network, identity, name = _identify(model)
+    network, identity, name = identify(model)
     recipe.moving(parameters_of(network))
-    chosen = examples.to(torch.device("cpu")) if isinstance(examples, Examples) else _own_examples(examples)
+    chosen = examples.to(torch.device("cpu")) if isinstance(examples, Examples) else own_examples(examples)
     place = find_device(device)
     chosen_attack = NoAttack() if attack is None or objective == "clean" else attack
     policy.require(network, len(chosen), attacked=not isinstance(chosen_attack, NoAttack))
@@ -240,22 +241,6 @@ def _require_states(model: nn.Module, settings: SweepSettings, num_directions: i
         recipe.require_states(state, [settings.moves(point) for point in ends])
 
 
-def _identify(model: nn.Module | Checkpoint) -> tuple[nn.Module, dict[str, Any], str]:
-    if isinstance(model, Checkpoint):
-        normalization = None if model.normalization is None else [list(part) for part in model.normalization]
-        identity = {
-            "name": model.model_name,
-            "arguments": dict(model.model_arguments),
-            "normalization": normalization,
-            "own_code": ":" in model.model_name,
-        }
-        return model.model, identity, model.name
-    if not isinstance(model, nn.Module):
-        raise InputError(f"a model is a torch.nn.Module or a Checkpoint, got {type(model).__name__}.")
-    name = f"{type(model).__module__}.{type(model).__qualname__}"
-    return model, {"name": name, "arguments": {}, "normalization": None, "own_code": True}, type(model).__name__
-
-
 def _whole(what: str, value: Any) -> int:
     try:
         number = index(value)
@@ -273,47 +258,3 @@ def _checked_grid(grid: Grid | str) -> Grid:
     if max(map(abs, (*nodes.alpha, *(nodes.beta or ())))) > LARGEST_NODE:
         raise InputError(f"the nodes of a grid are at most {LARGEST_NODE:g} in size, got {nodes.alpha[-1]:g}.")
     return nodes
-
-
-def _own_examples(pair: Any) -> Examples:
-    """Examples of a user's own pair (inputs, labels) of tensors or arrays."""
-    if not isinstance(pair, (tuple, list)) or len(pair) != 2:
-        raise InputError(f"examples are landscape.Examples or a pair (inputs, labels), got {type(pair).__name__}.")
-    try:
-        inputs, labels = (torch.as_tensor(part).detach().cpu() for part in pair)
-    except (TypeError, ValueError, RuntimeError) as error:
-        raise InputError(
-            f"inputs and labels are tensors or arrays, got {[type(part).__name__ for part in pair]}."
-        ) from error
-    if inputs.dim() != 4 or not inputs.is_floating_point():
-        raise InputError(
-            f"inputs are floats in [0, 1] of (n, channels, height, width), got {inputs.dtype} {tuple(inputs.shape)}."
-        )
-    if labels.shape != inputs.shape[:1] or labels.is_floating_point() or labels.is_complex():
-        raise InputError(f"labels are {len(inputs)} whole numbers, got {labels.dtype} {tuple(labels.shape)}.")
-    return Examples(
-        inputs=inputs.float(),
-        labels=labels.long(),
-        ids=torch.arange(len(inputs)),
-        dataset="own",
-        split="all",
-        num_classes=max(int(labels.max()) + 1 if len(labels) else 0, 2),
-    )
-
-
-def _check_fit(model: nn.Module, examples: Examples) -> None:
-    """One example through the model, before anything is spent."""
-    device = next((parameter.device for parameter in model.parameters()), torch.device("cpu"))
-    try:
-        with torch.no_grad():
-            logits = bind(model, {})(examples.inputs[:1].to(device))
-    except (RuntimeError, ValueError, TypeError, IndexError) as error:
-        reason = str(error).strip().splitlines()[0].rstrip(".")
-        shape = "x".join(map(str, examples.image_shape))
-        raise InputError(f"the model does not take inputs of {shape} ({examples.dataset}): {reason}.") from error
-    if not isinstance(logits, torch.Tensor) or logits.dim() != 2 or len(logits) != 1:
-        raise InputError("a model gives logits (batch, classes) for inputs (batch, channels, height, width).")
-    if logits.shape[1] <= int(examples.labels.max()):
-        raise InputError(
-            f"the model has {logits.shape[1]} classes, but the labels go up to {int(examples.labels.max())}."
-        )
