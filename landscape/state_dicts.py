@@ -111,8 +111,7 @@ def reading_for(network: nn.Module, candidates: list[Named]) -> Named:
 def fill(network: nn.Module, weights: Mapping[str, Tensor], *, path: Path, title: str) -> None:
     """Load `weights` into `network`, which may lie on the meta device; floating-point weights become float32.
 
-    Two differences are taken: `sub_block1` weights, dead ones in RST's published files, are dropped, and BatchNorm
-    counters (`num_batches_tracked`), which files from before torch 0.4.1 lack and nothing here uses, start at 0.
+    Two differences are taken, see `without_known_differences`.
 
     Args:
         network: changed in place.
@@ -124,17 +123,30 @@ def fill(network: nn.Module, weights: Mapping[str, Tensor], *, path: Path, title
         CheckpointError: names, shapes or kinds differ (the first ones are named), or a weight is not finite.
     """
     expected: dict[str, Tensor] = network.state_dict()
-    found = {key: value for key, value in weights.items() if key in expected or "sub_block1." not in key}
-    for key, value in expected.items():
-        if key.endswith("num_batches_tracked") and key not in found:
-            found[key] = torch.zeros(value.shape, dtype=value.dtype, device="cpu")
+    found = without_known_differences(weights, expected)
     _require_same_names(found, expected, path=path, title=title)
     _require_same_shapes(found, expected, path=path, title=title)
     if halves := sorted({str(value.dtype) for value in found.values() if _is_other_float(value)}):
         logger.info("%s: %s weights are converted to torch.float32.", path, " and ".join(halves))
-    state = {key: _converted(found[key], expected[key], key, path) for key in expected}
+    state = {key: converted(found[key], expected[key], key, path) for key in expected}
     on_meta = any(value.is_meta for value in expected.values())
     network.load_state_dict(state, assign=on_meta)
+
+
+def without_known_differences(weights: Mapping[str, Tensor], expected: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The weights without `sub_block1`, dead ones in RST's published files, and with the counters of BatchNorm.
+
+    Files from before torch 0.4.1 lack the counters (`num_batches_tracked`), which nothing here uses: they start at 0.
+
+    Args:
+        weights: a state dict by the network's names.
+        expected: the network's state dict.
+    """
+    found = {key: value for key, value in weights.items() if key in expected or "sub_block1." not in key}
+    for key, value in expected.items():
+        if key.endswith("num_batches_tracked") and key not in found:
+            found[key] = torch.zeros(value.shape, dtype=value.dtype, device="cpu")
+    return found
 
 
 def _without_prefix(named: Named) -> Named | None:
@@ -212,8 +224,12 @@ def _require_same_shapes(
         )
 
 
-def _converted(value: Tensor, expected: Tensor, key: str, path: Path) -> Tensor:
-    """A copy of its own memory: tensors of a file may share or overlap theirs."""
+def converted(value: Tensor, expected: Tensor, key: str, path: Path) -> Tensor:
+    """A copy of its own memory, since tensors of a file may share or overlap theirs; floats become float32.
+
+    Raises:
+        CheckpointError: the weight is of another kind, or not finite.
+    """
     if value.is_floating_point() != expected.is_floating_point() or value.is_complex() != expected.is_complex():
         raise CheckpointError(f"{path}: {key} holds {value.dtype}, expected {expected.dtype}.")
     dtype = torch.float32 if value.is_floating_point() else expected.dtype

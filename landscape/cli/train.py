@@ -90,7 +90,7 @@ def _settings(preset: str | None, config_file: str | None, given: dict[str, Any]
 
 
 def _config(preset: str | None, config_file: str | None, given: dict[str, Any]) -> TrainConfig:
-    from landscape.training.config import TrainConfig
+    from landscape.training.overriding import overridden
     from landscape.training.presets import find_preset
     from landscape.training.runs import load_config
 
@@ -98,10 +98,7 @@ def _config(preset: str | None, config_file: str | None, given: dict[str, Any]) 
         raise InputError("--preset and --config both give all settings; name one of them.")
     base = find_preset(preset).settings(given["method"]) if preset else {}
     base = load_config(config_file).to_dict() if config_file else base
-    options = {name: value for name, value in given.items() if value is not None}
-    if any(options.get(name, base.get(name)) != base.get(name) for name in ("norm", "epsilon")):
-        base = {**base, "step_size": None}  # a step size belongs to its own radius
-    return TrainConfig.from_dict(base | options)
+    return overridden(base, {name: value for name, value in given.items() if value is not None})
 
 
 def _presets(name: str | None, method: str | None) -> str:

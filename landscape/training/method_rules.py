@@ -120,6 +120,13 @@ def rst_has_a_source(config: TrainConfig) -> str | None:
     )
 
 
+def rst_has_two_halves(config: TrainConfig) -> str | None:
+    """Half of each batch of RST has labels, the other half has none."""
+    if config.objective != "rst" or config.batch_size >= 2:
+        return None
+    return f"half of each batch of rst has no labels, so batch_size is at least 2, got {config.batch_size}."
+
+
 def loss_range_reads(config: TrainConfig) -> str | None:
     """The range of losses must be one."""
     if config.lsc_range is not None:
@@ -127,5 +134,10 @@ def loss_range_reads(config: TrainConfig) -> str | None:
     return None
 
 
-METHOD_RULES: list[Callable[[TrainConfig], str | None]] = [settings_belong, loss_range_reads, rst_has_a_source]
+METHOD_RULES: list[Callable[[TrainConfig], str | None]] = [
+    settings_belong,
+    loss_range_reads,
+    rst_has_a_source,
+    rst_has_two_halves,
+]
 """Asked in this order."""

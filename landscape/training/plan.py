@@ -156,10 +156,11 @@ def make_plan(
         arguments = _arguments_of(network, settings.model, train)
     if settings.injects_noise:
         network = inject_noise(network, alpha=settings.noise_alpha)
-    if settings.start_from is not None:
-        start_from(network, Path(settings.start_from))
-    network.requires_grad_(True)
     normalization = parse_normalization(settings.normalization)
+    if settings.start_from is not None:
+        start_from(network, Path(settings.start_from), normalization=normalization)
+    network.requires_grad_(True)
+    _require_channels(normalization, train.image_shape)
     whole = normalized(network, normalization)
     require_fit(whole, image_shape=train.image_shape, num_classes=train.num_classes)
     return Plan(
@@ -180,6 +181,14 @@ def make_plan(
         },
         processes=processes,
     )
+
+
+def _require_channels(normalization: Normalization | None, shape: tuple[int, ...]) -> None:
+    if normalization is not None and len(normalization[0]) not in (1, shape[0]):
+        raise InputError(
+            f"the normalization has numbers for {len(normalization[0])} channels, and the images have {shape[0]}; "
+            "give --normalization for these."
+        )
 
 
 def _arguments_of(network: nn.Module, name: str, examples: Examples) -> dict[str, Any]:

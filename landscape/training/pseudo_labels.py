@@ -114,7 +114,7 @@ def read_unlabelled(path: Path, like: Examples) -> Unlabelled:
             split=like.split,
             num_classes=like.num_classes,
         )
-    except InputError as error:
+    except (InputError, DataError) as error:
         raise DataError(f"{path} does not hold examples: {error}") from error
     return Unlabelled(examples=examples, labelled=labels is not None)
 

@@ -91,6 +91,7 @@ def test_an_epoch_from_the_command_line(method: str, tmp_path: Path) -> None:
         ({"method": "at", "awp_size": "l1"}, "awp_size belongs to methods with a weight perturbation, not to at"),
         ({"method": "natural", "attack_mode": "eval"}, "attack_mode belongs to methods that make adversarial examples"),
         ({"method": "rst"}, "rst needs examples without labels; hide labels of the data set by --labelled N"),
+        ({"method": "rst", "labelled": 9, "batch_size": 1}, "so batch_size is at least 2, got 1"),
         (
             {"method": "at-awp", "lsc_range": "2:1"},
             "a range of losses is written 0:1.5, from small to large, got '2:1'",

@@ -88,6 +88,7 @@ WRONG: dict[str, tuple[dict[str, Any], type[Exception], str]] = {
     "unknown argument": ({"model_arguments": {"depth": 3}}, ModelError, "small_cnn takes the arguments in_channels, "),
     "argument of another kind": ({"model_arguments": {"width": "wide"}}, ModelError, "width of small_cnn is a whole"),
     "against the data": ({"model_arguments": {"num_classes": 3}}, ModelError, r"should give \(1, 10\) logits"),
+    "normalization of other channels": ({"normalization": "cifar10"}, InputError, "3 channels, and the images have 1;"),
     "all for validation": ({"validation": 1000}, InputError, "1 to 999 can be for validation, got 1,000"),
     "too many": ({"train_examples": 1001}, InputError, "a subset of 1,000 examples has 1 to 1,000, got 1,001"),
     "too many after validation": ({"validation": 100, "train_examples": 901}, InputError, "has 1 to 900, got 901"),

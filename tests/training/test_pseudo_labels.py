@@ -81,9 +81,13 @@ def test_labels_in_the_file_are_the_pseudo_labels(tmp_path: Path) -> None:
         pytest.param({"x": np.zeros(3)}, "must hold the array inputs, got x", id="no-inputs"),
         pytest.param({"inputs": np.zeros((2, 3, 8, 8))}, r"of the shape \(n, 1, 8, 8\), got float64", id="shape"),
         pytest.param({"inputs": np.zeros((2, 1, 8, 8), dtype=int)}, "floats or uint8", id="dtype"),
-        pytest.param({"inputs": np.full((2, 1, 8, 8), 2.0)}, r"must be numbers in \[0, 1\]", id="range"),
+        pytest.param({"inputs": np.full((2, 1, 8, 8), 2.0)}, r"more\.npz does not hold .* in \[0, 1\]", id="range"),
         pytest.param({"inputs": np.zeros((2, 1, 8, 8)), "labels": np.zeros(3, int)}, "one whole number", id="labels"),
-        pytest.param({"inputs": np.zeros((2, 1, 8, 8)), "labels": np.full(2, 10)}, "must be 0 to 9", id="classes"),
+        pytest.param(
+            {"inputs": np.zeros((2, 1, 8, 8)), "labels": np.full(2, 10)},
+            r"more\.npz does not hold .* 0 to 9",
+            id="classes",
+        ),
         pytest.param({"inputs": np.zeros((0, 1, 8, 8))}, "does not hold examples", id="empty"),
     ],
 )

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -83,3 +84,101 @@ def test_going_on_with_another_start_is_refused(checkpoint: Path, tmp_path: Path
     torch.save(content, copy)
     with pytest.raises(TrainingError, match="was made with other weights to begin with"):
         train(config(start_from=str(copy)), tmp_path / "run", examples=EXAMPLES)
+
+
+def published(network: torch.nn.Module, prefix: str) -> dict[str, torch.Tensor]:
+    return {prefix + name: tensor.clone() for name, tensor in network.state_dict().items()}
+
+
+def with_dead_group(weights: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    dead = {name.replace("block1", "sub_block1"): tensor for name, tensor in weights.items() if ".block1." in name}
+    return {**weights, **dead}
+
+
+def mu_and_sigma(prefix: str) -> dict[str, torch.Tensor]:
+    return {f"{prefix}mu": torch.full((1, 3, 1, 1), 0.5), f"{prefix}sigma": torch.full((1, 3, 1, 1), 0.25)}
+
+
+SMALL = {"wide_resnet": {"depth": 10, "widen_factor": 1}, "preact_resnet18": {"width": 2}, "resnet18": {"width": 2}}
+
+LAYOUTS: dict[str, tuple[str, Callable[[torch.nn.Module], dict[str, Any]]]] = {
+    "AWP": ("preact_resnet18", lambda net: {"state_dict": published(net, "module."), "test_robust_acc": 0.5}),
+    "AWP, weights alone": ("preact_resnet18", lambda net: published(net, "module.")),
+    "AWP for CIFAR-100": ("preact_resnet18", lambda net: published(net, "")),
+    "TRADES": ("wide_resnet", lambda net: published(net, "module.")),
+    "RST": (
+        "wide_resnet",
+        lambda net: {"num_classes": 10, "state_dict": with_dead_group(published(net, "module.")), "normalize_input": 0},
+    ),
+    "RST, normalized": ("wide_resnet", lambda net: {"state_dict": published(net, "module.1.")}),
+    "RobustBench": ("wide_resnet", lambda net: {**published(net, "module."), **mu_and_sigma("module.")}),
+    "MAIR": (
+        "resnet18",
+        lambda net: {
+            "rmodel": {"n_classes": torch.tensor(10), **published(net, "model.")},
+            "optimizer": {"state": {}, "param_groups": []},
+        },
+    ),
+    "counters absent": (
+        "preact_resnet18",
+        lambda net: {name: tensor for name, tensor in published(net, "").items() if "num_batches" not in name},
+    ),
+    "half precision": (
+        "preact_resnet18",
+        lambda net: {
+            name: tensor.half() if "num" not in name else tensor for name, tensor in published(net, "").items()
+        },
+    ),
+}
+
+
+@pytest.mark.parametrize("num_classes", [10, 7])
+@pytest.mark.parametrize(("model", "layout"), LAYOUTS.values(), ids=LAYOUTS)
+def test_published_layouts_are_a_beginning(model: str, layout: Any, num_classes: int, tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    given = build_model(model, **SMALL[model])
+    with torch.no_grad():
+        for tensor in given.state_dict().values():
+            tensor.copy_((8 * tensor).round() / 8)  # exact in half precision
+    network = build_model(model, **SMALL[model], num_classes=num_classes)
+    head = {name: tensor.clone() for name, tensor in network.state_dict().items()}
+    torch.save(layout(given), tmp_path / "published.pt")
+    assert start_from(network, tmp_path / "published.pt") is (num_classes == 7)
+    expected = given.state_dict()
+    for name, tensor in network.state_dict().items():
+        assert torch.equal(tensor, expected[name] if tensor.shape == expected[name].shape else head[name]), name
+
+
+def test_another_normalization_is_said(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    network = build_model("resnet18", width=2)
+    torch.save({**published(network, ""), **mu_and_sigma("")}, tmp_path / "net.pth")
+    start_from(network, tmp_path / "net.pth", normalization=((0.5,) * 3, (0.25,) * 3))
+    assert not caplog.records
+    start_from(network, tmp_path / "net.pth")
+    assert "was trained with another normalization than this run" in caplog.text
+
+
+def of_other_names(weights: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    return {f"other.{name}": tensor for name, tensor in weights.items()}
+
+
+def not_finite(weights: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    return {**weights, "conv2.weight": torch.full_like(weights["conv2.weight"], torch.nan)}
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        pytest.param(of_other_names, "other.conv1.weight does not fit; name its --model", id="names"),
+        pytest.param(not_finite, "conv2.weight holds numbers that are not finite", id="not-finite"),
+        pytest.param(lambda weights: {"a": torch.ones(2)}, "a does not fit; name its --model", id="something-else"),
+        pytest.param(lambda weights: {"a": 1}, "holds no weights: expected a state dict", id="no-weights"),
+    ],
+)
+def test_what_is_no_beginning_is_refused_and_changes_nothing(change: Any, message: str, tmp_path: Path) -> None:
+    network = build_model("small_cnn")
+    before = {name: tensor.clone() for name, tensor in network.state_dict().items()}
+    torch.save(change(published(build_model("small_cnn"), "")), tmp_path / "net.pt")
+    with pytest.raises(CheckpointError, match=message):
+        start_from(network, tmp_path / "net.pt")
+    assert all(torch.equal(tensor, before[name]) for name, tensor in network.state_dict().items())

@@ -144,6 +144,15 @@ CASES = [
         13,
         id="at-awp-lsc-range",
     ),
+    pytest.param(
+        "trades-awp",
+        {"lsc_range": "1:2.5"},
+        "linf",
+        "trades-awp",
+        literal_awp(gamma=GAMMA, selected=lambda training, ordinary: 1 <= ordinary < 2.5),
+        3,
+        id="trades-awp-lsc-range",
+    ),
     pytest.param("at-rwp", {}, "linf", "at", RWP, 13, id="at-rwp"),
     pytest.param(
         "at-rwp",
