@@ -184,7 +184,9 @@ def _read_log(file: Path) -> dict[str, Numbers] | None:
         columns = {name: np.array([float(row[old] or "nan") for row in rows]) for old, name in _LOG_COLUMNS.items()}
         epochs = np.array([float(row["epoch"]) + 1 for row in rows])
     except (OSError, KeyError, TypeError, ValueError) as error:
-        raise TrainingError(f"{file} is not a readable history of a training run; name the folder of a run.") from error
+        raise TrainingError(
+            f"{file} is not a readable history of a training run, or a torn one; copy it again or name another run."
+        ) from error
     gap = columns["train_robust_accuracy"] - columns["test_robust_accuracy"]
     return {"epoch": epochs, **columns, "robust_gap": gap}
 

@@ -61,7 +61,9 @@ def read_history(path: Path) -> list[Row]:
         lacking = dict.fromkeys(INNER[1:], "")
         return [{name: _number(name, (lacking | row)[name]) for name in columns} for row in rows]
     except (OSError, KeyError, ValueError, TypeError) as error:
-        raise TrainingError(f"{path} is not a readable history of a training run; name the folder of a run.") from error
+        raise TrainingError(
+            f"{path} is not a readable history of a training run, or a torn one; copy it again or name another run."
+        ) from error
 
 
 def _number(name: str, text: str) -> float | int | None:

@@ -32,7 +32,8 @@ def overridden(base: Mapping[str, Any], options: Mapping[str, Any]) -> TrainConf
     left_open = {other for name in changed for other in TAKES_WITH_IT.get(name, ())}
     if "method" in changed:
         left_open |= _of_other_methods(options["method"], rst_base=options.get("rst_base", base.get("rst_base")))
-    return TrainConfig.from_dict({name: value for name, value in base.items() if name not in left_open} | options)
+    kept = {name: value for name, value in base.items() if name not in left_open}
+    return TrainConfig.from_dict({**kept, **options})
 
 
 def _of_other_methods(method: str, *, rst_base: str | None) -> set[str]:

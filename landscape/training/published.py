@@ -127,7 +127,8 @@ _TRADES = (
     *_entries("AWP code: 0.1 in epochs 1-99, 0.01 in 100-149, 0.001 in 150-200", schedule="piecewise-epoch"),
     *_entries("AWP code; TRADES itself has 0.031 and 0.007", norm="linf", epsilon=8 / 255, step_size=2 / 255),
     *_entries("AWP code: black borders", augmentation="crop-flip-zero"),
-    *_entries("AWP code", normalization="none", beta_trades=6.0, eval_attack="pgd-20"),
+    *_entries("AWP code", normalization="none", beta_trades=6.0),
+    *_entries("as the AWP code's AT: its TRADES measures natural accuracy alone", eval_attack="pgd-20"),
     *_entries("AWP code; the other networks of that program do not run", model="wide_resnet34_10"),
     *_entries("AWP code: perturbed from its epoch 10, counted from 1", only="awp", gamma=5e-3, awp_warmup=9),
 )
@@ -141,21 +142,24 @@ _MART = (
     *_entries("AWP paper; MART itself has 0.031 and 0.007", norm="linf", epsilon=8 / 255, step_size=2 / 255),
     *_entries("MART code for ResNet-18, 6 for WideResNet; not said for MART-AWP", mart_lambda=5.0),
     *_entries("AWP paper, Table 2", dataset="cifar10", model="wide_resnet34_10"),
-    *_entries("as the AWP code's TRADES", eval_attack="pgd-20"),
+    *_entries("as the AWP code's AT", eval_attack="pgd-20"),
     *_entries("AWP paper 5.1; no code", only="awp", gamma=5e-3),
     *_entries("assumed: no warm-up is named", only="awp", awp_warmup=0),
 )
 
 _RST = (
-    *_entries("RWP code (RST of Carmon et al. 2019)", dataset="cifar10", model="wide_resnet28_10", epochs=200, lr=0.1),
+    *_entries("RWP code (RST of Carmon et al. 2019)", dataset="cifar10", model="wide_resnet28_10", lr=0.1),
+    *_entries("RWP code: 200 epochs of half the labelled images, here an epoch has all of them", epochs=100),
     *_entries("RWP code: 128 labelled and 128 pseudo-labelled", batch_size=256),
     *_entries("RWP code; AWP paper 5.1 says drops at 100 and 150", schedule="cosine-epoch", nesterov=True),
     *_entries("RWP code", norm="linf", epsilon=0.031, step_size=0.007, attack_steps=10, weight_decay=5e-4),
     *_entries("RWP code: black borders", augmentation="crop-flip-zero"),
     *_entries("RWP code", normalization="none", beta_trades=6.0, seed=1),
     *_entries("RWP code: no random start there, robust after every step", eval_attack="pgd-20"),
-    *_entries("RWP code", only="awp", gamma=5e-3, awp_warmup=9),
-    *_entries("RWP code", only="rwp", gamma=5e-3, awp_warmup=9),
+    *_entries("RWP code", only="awp", gamma=5e-3),
+    *_entries("RWP code", only="rwp", gamma=5e-3),
+    *_entries("RWP code: perturbed from its epoch 10, counted from 1, after 4.5 epochs here", only="awp", awp_warmup=5),
+    *_entries("RWP code: perturbed from its epoch 10, counted from 1, after 4.5 epochs here", only="rwp", awp_warmup=5),
     *_entries("RWP code, a literal there; it thresholds the loss of TRADES and does not run", only="rwp", c_min=1.7),
     *_entries("RWP code, which does not run", only="rwp", rwp_steps=10),
 )

@@ -62,6 +62,22 @@ def test_a_gradient_of_zero_gives_no_step_and_no_nan(threat: ThreatModel) -> Non
     torch.testing.assert_close(adversarial, (INPUTS + starts[0]).clamp(0, 1))
 
 
+def test_mixed_labels_are_attacked_by_the_mixed_loss() -> None:
+    """One step along the sign of the gradient of l CE(y) + (1 - l) CE(y'), which that of CE(y) alone is not."""
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Flatten(), nn.Linear(9, 3))
+    labels = torch.tensor([[0.6, 0.4, 0.0], [0.0, 0.55, 0.45], [0.5, 0.0, 0.5], [0.4, 0.6, 0.0]])
+    crafting = UniformCrafting(attack=PGD(threat=LINF, step_size=0.1, num_steps=1))
+    batch = Batch(inputs=INPUTS, labels=labels, starts=torch.zeros(1, *INPUTS.shape))
+    adversarial = crafting(model, batch, alternation=0)
+    seen = INPUTS.clone().requires_grad_()
+    p = model(seen).softmax(dim=1)
+    (mixed,) = torch.autograd.grad(-(labels * p.log()).sum(), [seen], retain_graph=True)
+    (first,) = torch.autograd.grad(-p[torch.arange(4), labels.argmax(dim=1)].log().sum(), [seen])
+    assert torch.equal(adversarial, (INPUTS + 0.1 * mixed.sign()).clamp(0, 1))
+    assert not torch.equal(mixed.sign(), first.sign())
+
+
 @pytest.mark.parametrize("training", [True, False])
 def test_modes(training: bool) -> None:
     model = make_model()

@@ -10,6 +10,7 @@ from landscape.errors import InputError
 from landscape.training.config import TrainConfig, effective
 from landscape.training.presets import PRESETS, find_preset, written
 from landscape.training.published import Entry
+from landscape.training.sampling import Mixed
 
 CASES = [(name, method) for name, preset in PRESETS.items() for method in preset.methods]
 
@@ -55,7 +56,14 @@ def test_every_number_has_a_source(name: str) -> None:
         ("trades-awp/cifar10", None, {"gamma": 5e-3, "awp_warmup": 9, "beta_trades": 6.0, "normalization": "none"}),
         ("rwp/cifar100-linf", None, {"c_min": 4.0, "rwp_steps": 10, "awp_warmup": 0}),
         ("rwp/svhn-linf", None, {"c_min": 1.7, "awp_warmup": 5}),
-        ("rst/cifar10", "rst-awp", {"nesterov": True, "batch_size": 256, "schedule": "cosine-epoch", "epsilon": 0.031}),
+        (
+            "rst/cifar10", "rst-awp",
+            {
+                "nesterov": True, "batch_size": 256, "schedule": "cosine-epoch", "epsilon": 0.031, "step_size": 0.007,
+                "seed": 1, "gamma": 5e-3,
+            },
+        ),
+        ("mart-awp/cifar10", None, {"mart_lambda": 5.0, "gamma": 5e-3, "awp_warmup": 0, "epsilon": 8 / 255}),
         ("rice/cifar10-cyclic", None, {"lr": 0.2, "schedule": "cyclic", "eval_attack": "pgd-10"}),
         ("rice/cifar10-l2-penalty", None, {"l2": 5e-3, "weight_decay": 0.0}),
         ("awp-draft/cifar10", None, {"weight_decay": 2e-4, "epochs": 100, "schedule": "piecewise-late"}),
@@ -67,6 +75,14 @@ def test_every_number_has_a_source(name: str) -> None:
 def test_published_numbers(name: str, method: str | None, expected: dict[str, Any]) -> None:
     settings = find_preset(name).settings(method)
     assert {key: settings.get(key) for key in expected} == expected
+
+
+def test_rst_has_the_updates_of_its_reference() -> None:
+    """200 epochs of ceil(50,000 / 256) batches, each half labelled, of which 9 are without perturbation."""
+    settings = find_preset("rst/cifar10").settings("rst-rwp")
+    ours = Mixed(num_first=50_000, num_second=500_000, batch_size=settings["batch_size"], seed=1).num_batches
+    assert ours * settings["epochs"] == pytest.approx(200 * 196, rel=0.01)
+    assert ours * settings["awp_warmup"] == pytest.approx(9 * 196, abs=ours)
 
 
 def test_settings_of_a_perturbation_are_left_out_without_it() -> None:

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from torch import nn
 
 from landscape.checkpoints import load_checkpoint
 from landscape.datasets.registry import load_examples
@@ -15,7 +16,8 @@ from landscape.errors import DataError, InputError, Interrupted
 from landscape.training.config import TrainConfig, effective
 from landscape.training.fit import train
 from landscape.training.history import read_history
-from landscape.training.pseudo_labels import joined, read_unlabelled, split_labels
+from landscape.training.pseudo_labels import Unlabelled, joined, read_unlabelled, split_labels
+from landscape.training.runs import RunFolder, load_state
 
 TRAIN, TEST = load_examples("digits", num_examples=60), load_examples("digits", split="test", num_examples=20)
 
@@ -105,12 +107,32 @@ def test_a_missing_or_damaged_file_is_refused(tmp_path: Path) -> None:
         read_unlabelled(tmp_path / "more.npz", TRAIN)
 
 
+def test_pseudo_labels_are_the_most_probable_classes_in_eval_mode_and_not_the_hidden_ones() -> None:
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Flatten(), nn.Dropout(), nn.Linear(64, 10)).train()
+    found = Unlabelled(examples=TRAIN, labelled=False).with_labels_of(model, batch_size=7)
+    linear = model[2]
+    assert isinstance(linear, nn.Linear)
+    with torch.no_grad():
+        expected = linear(TRAIN.inputs.flatten(1)).argmax(dim=1)
+    assert found.labelled
+    assert torch.equal(found.examples.labels, expected)
+    assert not torch.equal(expected, TRAIN.labels)
+    assert torch.equal(found.examples.ids, TRAIN.ids)
+
+
 def test_the_pipeline_trains_a_teacher_and_goes_on_where_it_was_stopped(tmp_path: Path) -> None:
     whole, parts = tmp_path / "whole", tmp_path / "parts"
     train(config(), whole, examples=(TRAIN, TEST))
     teacher = load_checkpoint(whole / "teacher")
     assert teacher.training["method"] == "natural"
     assert len(read_history(whole / "history.csv")) == 2
+    _, hidden = split_labels(TRAIN, settings(labelled=20))
+    state = load_state(RunFolder(whole))
+    assert hidden is not None
+    assert state is not None
+    labelled = hidden.with_labels_of(teacher.model, batch_size=128)
+    assert state["origin"]["unlabelled"] == labelled.examples.digest() != hidden.examples.digest()
     for moment in (1, 6, 5):
         with pytest.raises(Interrupted):
             train(config(), parts, examples=(TRAIN, TEST), should_stop=stop_at(moment))
