@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from landscape.checkpoint_files import find_checkpoint, read_checkpoint_file, require_intact
+from landscape.checkpoints import FORMAT
 from landscape.errors import CheckpointError
 from landscape.models.noisy import noise_scales
 from landscape.models.normalize import parse_normalization
@@ -19,7 +20,6 @@ from landscape.state_dicts import (
     foreign_weights,
     reading_for,
     readings,
-    require_tensors,
     without_known_differences,
 )
 from landscape.weights import digest_weights
@@ -93,13 +93,16 @@ def starting_digest(checkpoint: str | None) -> dict[str, str]:
 
 def _reading(content: Mapping[str, Any], path: Path, network: nn.Module) -> Named:
     """The weights by the names of `network`, as far as they can be read so, and the file's normalization."""
-    if "format" not in content:
-        candidates = readings(foreign_weights(content, path))
-        return reading_for(network, candidates)
+    weights = foreign_weights(content, path)
+    if content.get("format") != FORMAT:
+        return reading_for(network, readings(weights))
     require_intact(path)
-    scale = content.get("normalization")
-    statistics = None if scale is None else parse_normalization((scale["mean"], scale["std"]))
-    return Named(weights=require_tensors(content["state_dict"], path), statistics=statistics)
+    try:
+        scale = content["normalization"]
+        statistics = None if scale is None else parse_normalization((scale["mean"], scale["std"]))
+    except (KeyError, TypeError) as error:
+        raise CheckpointError(f"{path} is damaged: its normalization is missing or wrong; copy it again.") from error
+    return Named(weights=weights, statistics=statistics)
 
 
 def _last_layer(network: nn.Module) -> list[str]:

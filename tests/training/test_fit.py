@@ -105,6 +105,16 @@ def test_a_run_folder_holds_what_it_should(uninterrupted: Path) -> None:
     assert (last.dataset, last.model_name, last.threat and last.threat.epsilon) == ("digits", "small_cnn", 0.15)
 
 
+def test_the_final_numbers_are_those_of_all_examples(uninterrupted: Path) -> None:
+    """The history has 10 of each split, the checkpoint all 22 and 12."""
+    checkpoint = load_checkpoint(uninterrupted / "last.pt")
+    for split, examples in zip(("train", "test"), EXAMPLES, strict=True):
+        with torch.no_grad():
+            loss = nn.functional.cross_entropy(checkpoint.model(examples.inputs), examples.labels).item()
+        assert checkpoint.training["metrics"][f"{split}_natural_loss"] == pytest.approx(loss, rel=1e-5)
+        assert checkpoint.training["evaluation"][f"{split}_natural_loss"] != pytest.approx(loss, rel=1e-3)
+
+
 def test_the_config_file_repeats_the_run(uninterrupted: Path, tmp_path: Path) -> None:
     run(tmp_path / "again", load_config(uninterrupted))
     assert_same_run(uninterrupted, tmp_path / "again")

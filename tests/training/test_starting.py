@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 import torch
 
+from landscape.checkpoints import FORMAT
 from landscape.datasets.registry import load_examples
 from landscape.errors import CheckpointError, Interrupted, TrainingError
 from landscape.models.noisy import inject_noise, noise_scales
@@ -173,6 +174,12 @@ def not_finite(weights: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
         pytest.param(not_finite, "conv2.weight holds numbers that are not finite", id="not-finite"),
         pytest.param(lambda weights: {"a": torch.ones(2)}, "a does not fit; name its --model", id="something-else"),
         pytest.param(lambda weights: {"a": 1}, "holds no weights: expected a state dict", id="no-weights"),
+        pytest.param(lambda weights: {"format": FORMAT}, "holds no weights: expected a state dict", id="nothing-else"),
+        pytest.param(
+            lambda weights: {"format": FORMAT, "state_dict": weights, "normalization": 3},
+            "is damaged: its normalization is missing or wrong",
+            id="damaged",
+        ),
     ],
 )
 def test_what_is_no_beginning_is_refused_and_changes_nothing(change: Any, message: str, tmp_path: Path) -> None:
