@@ -3,17 +3,14 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 import torch
 
 from landscape.checkpoints import save_checkpoint
-from landscape.cli.main import main
 from landscape.models.registry import build_model
-
-Call = Callable[..., tuple[int, str, str]]
+from tests.cli.calling import Call, calling
 
 SMALL = ("--examples", "24", "--device", "cpu", "--attack", "pgd-5:step=0.06")
 
@@ -21,14 +18,7 @@ SMALL = ("--examples", "24", "--device", "cpu", "--attack", "pgd-5:step=0.06")
 @pytest.fixture
 def call(capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Call:
     monkeypatch.chdir(tmp_path)
-
-    def run(*arguments: str) -> tuple[int, str, str]:
-        with pytest.raises(SystemExit) as stop:
-            main(["check", *arguments])
-        printed = capsys.readouterr()
-        return int(stop.value.code or 0), printed.out, printed.err
-
-    return run
+    return calling(capsys, "check")
 
 
 def test_a_sound_checkpoint_passes_and_nothing_is_written(call: Call, tmp_path: Path) -> None:

@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable
 from fractions import Fraction
 from pathlib import Path
 
@@ -12,16 +11,14 @@ import pytest
 
 from landscape.cli.direction_options import Direction, Kind
 from landscape.cli.directions import covering
-from landscape.cli.main import main
 from landscape.cli.measuring import unusual
 from landscape.surfaces.grid import Grid
 from landscape.surfaces.recipes.saved import load_directions
 from landscape.surfaces.store import load_surface
+from tests.cli.calling import Call
 from tests.cli.test_plot_1d import surfaces_in, write_checkpoint
 
 SMALL = ("--examples", "10", "--attack", "pgd-2", "--device", "cpu")
-
-Call = Callable[..., tuple[int, str, str]]
 
 
 @pytest.fixture
@@ -30,17 +27,6 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     for seed, name in enumerate("abc"):
         write_checkpoint(tmp_path / f"{name}.pt", seed=seed)
     return tmp_path
-
-
-@pytest.fixture
-def call(capsys: pytest.CaptureFixture[str]) -> Call:
-    def run(*arguments: str) -> tuple[int, str, str]:
-        with pytest.raises(SystemExit) as stop:
-            main([str(argument) for argument in arguments])
-        printed = capsys.readouterr()
-        return int(stop.value.code or 0), printed.out, printed.err
-
-    return run
 
 
 def test_towards_another_checkpoint(here: Path, call: Call) -> None:

@@ -3,47 +3,26 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from landscape.cli.main import main
-from landscape.surfaces.store import SurfaceStore, key_of
 from tests.analysis.synthetic import make_surface
+from tests.cli.calling import Call, calling, stored
 from tests.surfaces.test_foreign import X, Y, write_theirs
-
-Call = Callable[..., tuple[int, str, str]]
 
 
 @pytest.fixture
 def call(capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Call:
     monkeypatch.chdir(tmp_path)
-
-    def run(*arguments: object) -> tuple[int, str, str]:
-        with pytest.raises(SystemExit) as stop:
-            main([str(argument) for argument in arguments])
-        printed = capsys.readouterr()
-        return int(stop.value.code or 0), printed.out, printed.err
-
-    return run
+    return calling(capsys)
 
 
 @pytest.fixture
 def key(tmp_path: Path) -> str:
     """A stored surface of which half the points are there."""
     surface = make_surface(num_directions=2, num_examples=5, grid="-1:1:3", missing=((1, 0), (1, 1)))
-    store = SurfaceStore(tmp_path / "cache")
-    with store.claim(
-        dict(surface.spec),
-        example_ids=surface.example_ids,
-        labels=surface.labels,
-        provenance=dict(surface.provenance[0]),
-        batch_size=5,
-    ) as session:
-        for point in surface.done_points():
-            session.append(point, surface.measurement(point))
-    return key_of(surface.spec)
+    return stored(surface, tmp_path / "cache", finish=False)
 
 
 @pytest.mark.parametrize("name", ["a.csv", "a.npz", "a.vtp"])

@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -12,13 +11,11 @@ import torch
 from landscape.attacks.threat import ThreatModel
 from landscape.checkpoints import save_checkpoint
 from landscape.cli import lsc_groups
-from landscape.cli.main import main
 from landscape.models.registry import build_model
 from landscape.surfaces.store import load_surface
+from tests.cli.calling import Call, calling
 
 SMALL = ("--directions", "3", "--alpha", "-1:1:5", "--examples", "60", "--attack", "pgd-2", "--device", "cpu")
-
-Call = Callable[..., tuple[int, str, str]]
 
 
 def write_checkpoint(path: Path, *, seed: int = 0) -> Path:
@@ -47,13 +44,7 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.fixture
 def call(capsys: pytest.CaptureFixture[str]) -> Call:
-    def run(*arguments: str) -> tuple[int, str, str]:
-        with pytest.raises(SystemExit) as stop:
-            main(["lsc-groups", *map(str, arguments)])
-        printed = capsys.readouterr()
-        return int(stop.value.code or 0), printed.out, printed.err
-
-    return run
+    return calling(capsys, "lsc-groups")
 
 
 def stored(folder: Path) -> list[Path]:

@@ -13,10 +13,11 @@ from click.testing import CliRunner, Result
 from landscape.cli.plot import command
 from landscape.cli.report import figure_path, report_curves
 from landscape.errors import FileError, InputError, SurfaceError, TrainingError
-from landscape.surfaces.store import SurfaceStore, key_of, load_surface
+from landscape.surfaces.store import load_surface
 from landscape.surfaces.surface import Surface
 from landscape.training.history import Row, write_history
 from tests.analysis.synthetic import make_surface
+from tests.cli.calling import stored
 
 Store = Callable[..., Path]
 
@@ -27,18 +28,7 @@ def store(tmp_path: Path) -> Store:
 
     def write(**changes: Any) -> Path:
         surface = make_surface(**{"num_directions": 3, "num_examples": 20, **changes})
-        folder = SurfaceStore(tmp_path / "cache")
-        with folder.claim(
-            dict(surface.spec),
-            example_ids=surface.example_ids,
-            labels=surface.labels,
-            provenance=dict(surface.provenance[0]),
-            batch_size=20,
-        ) as session:
-            for point in surface.done_points():
-                session.append(point, surface.measurement(point))
-            session.finish()
-        return folder.path(key_of(surface.spec))
+        return tmp_path / "cache" / f"{stored(surface, tmp_path / 'cache')}.h5"
 
     return write
 

@@ -3,7 +3,6 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +12,11 @@ import torch
 
 from landscape.attacks.threat import ThreatModel
 from landscape.checkpoints import save_checkpoint
-from landscape.cli.main import COMMANDS, main
+from landscape.cli.main import COMMANDS
 from landscape.models.noisy import inject_noise
 from landscape.models.registry import build_model
 from landscape.surfaces.store import load_surface
+from tests.cli.calling import Call
 
 SMALL = ("--directions", "2", "--alpha", "-1:1:3", "--examples", "20", "--attack", "pgd-2", "--device", "cpu")
 
@@ -47,20 +47,6 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     write_checkpoint(tmp_path / "a.pt")
     write_checkpoint(tmp_path / "b.pt", seed=1)
     return tmp_path
-
-
-Call = Callable[..., tuple[int, str, str]]
-
-
-@pytest.fixture
-def call(capsys: pytest.CaptureFixture[str]) -> Call:
-    def run(*arguments: str) -> tuple[int, str, str]:
-        with pytest.raises(SystemExit) as stop:
-            main([str(argument) for argument in arguments])
-        printed = capsys.readouterr()
-        return int(stop.value.code or 0), printed.out, printed.err
-
-    return run
 
 
 def surfaces_in(folder: Path) -> list[Path]:

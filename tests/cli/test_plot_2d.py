@@ -3,19 +3,16 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from landscape.cli.main import main
 from landscape.surfaces.store import load_surface
+from tests.cli.calling import Call
 from tests.cli.test_plot_1d import surfaces_in, write_checkpoint
 
 SMALL = ("--alpha", "-1:1:5", "--beta", "-1/2:1:4", "--examples", "12", "--attack", "pgd-2", "--device", "cpu")
-
-Call = Callable[..., tuple[int, str, str]]
 
 
 @pytest.fixture
@@ -24,17 +21,6 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     write_checkpoint(tmp_path / "a.pt")
     write_checkpoint(tmp_path / "b.pt", seed=1)
     return tmp_path
-
-
-@pytest.fixture
-def call(capsys: pytest.CaptureFixture[str]) -> Call:
-    def run(*arguments: object) -> tuple[int, str, str]:
-        with pytest.raises(SystemExit) as stop:
-            main([str(argument) for argument in arguments])
-        printed = capsys.readouterr()
-        return int(stop.value.code or 0), printed.out, printed.err
-
-    return run
 
 
 def test_one_checkpoint_gives_table_figure_and_surface_and_the_second_call_the_same(here: Path, call: Call) -> None:

@@ -3,8 +3,6 @@ from __future__ import annotations
 import copy
 import math
 import os
-import signal
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -28,17 +26,10 @@ from landscape.surfaces.plan import Shard, plan_surface
 from landscape.surfaces.store import SurfaceStore, load_surface
 from landscape.surfaces.surface import CENTRE, Grid, Surface
 from landscape.weights import parameters_of
+from tests.surfaces.killing import die_often
+from tests.surfaces.small import assert_same, deep_copied, network
 
 ATTACK = PGD(threat=ThreatModel(norm="linf", epsilon=0.15), step_size=0.05, num_steps=3)
-
-
-def network() -> nn.Module:
-    torch.manual_seed(0)
-    net = nn.Sequential(
-        nn.Conv2d(1, 6, 3, stride=2, bias=False), nn.BatchNorm2d(6), nn.ReLU(), nn.Flatten(), nn.Linear(54, 10)
-    )
-    net(torch.rand(64, 1, 8, 8))
-    return net.eval()
 
 
 @pytest.fixture(scope="module")
@@ -49,26 +40,6 @@ def examples() -> Examples:
 def surface_of(net: nn.Module, examples: Any, **changes: Any) -> Surface:
     settings: dict[str, Any] = {"attack": ATTACK, "directions": 2, "grid": "-1:1:5", "device": "cpu", **changes}
     return compute_surface(net, examples, **settings)
-
-
-def arrays_of(surface: Surface) -> dict[str, np.ndarray[Any, Any]]:
-    centre = {f"centre_{name}": array for name, array in surface.centre.arrays().items()}
-    return {**{name: np.asarray(array) for name, array in surface.arrays.items()}, "status": surface.status, **centre}
-
-
-def assert_same(a: Surface, b: Surface) -> None:
-    ours, theirs = arrays_of(a), arrays_of(b)
-    for name, array in ours.items():
-        np.testing.assert_array_equal(array, theirs[name], err_msg=name)
-
-
-def deep_copied(net: nn.Module, direction: dict[str, Tensor], alpha: float) -> nn.Module:
-    moved = copy.deepcopy(net).eval()
-    with torch.no_grad():
-        for name, parameter in moved.named_parameters():
-            if name in direction:
-                parameter.add_(alpha * direction[name])
-    return moved
 
 
 def test_equals_a_double_loop_over_deep_copied_models(examples: Examples) -> None:
@@ -418,22 +389,6 @@ def test_a_second_process_on_the_same_surface_is_refused(examples: Examples, tmp
         surface_of(network(), examples, cache_dir=tmp_path, progress=compete)
 
 
-def killed_at(work: Callable[[Path], None], log: Path, count: int) -> None:
-    """Fork, let the child work, and kill it -9 as soon as it has acknowledged `count` points."""
-    child = os.fork()
-    if child == 0:
-        try:
-            work(log)
-        finally:
-            os._exit(0)
-    while not log.exists() or len(log.read_text().splitlines()) < count:
-        if os.waitpid(child, os.WNOHANG) != (0, 0):
-            raise AssertionError("the child ended by itself")
-        time.sleep(0.001)
-    os.kill(child, signal.SIGKILL)
-    os.waitpid(child, 0)
-
-
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="kill -9 of a forked child needs fork")
 @pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
 def test_kill_minus_nine_at_twenty_places_loses_nothing_and_repeats_nothing(examples: Examples, tmp_path: Path) -> None:
@@ -442,26 +397,7 @@ def test_kill_minus_nine_at_twenty_places_loses_nothing_and_repeats_nothing(exam
     try:
         plan = plan_surface(network(), examples, attack=ATTACK, directions=20, grid="-1:1:21", device="cpu")
         expected = run_plan(plan)
-
-        def work(log: Path) -> None:
-            with open(log, "a") as stream:
-
-                def note(done: int, total: int) -> None:
-                    stream.write(f"{done}\n")
-                    stream.flush()
-
-                run_plan(plan, cache_dir=tmp_path, progress=note)
-
-        acknowledged = 0
-        for life, count in enumerate(np.random.default_rng(0).integers(1, 30, size=20)):
-            log = tmp_path / f"life-{life}"
-            killed_at(work, log, int(count))
-            counts = [int(line) for line in log.read_text().splitlines()]
-            # The first count says how many points were found: all that were acknowledged, and at most the one that
-            # was finished when the process died. Each count after it is one point more: nothing is computed again.
-            assert acknowledged <= counts[0] <= acknowledged + 1
-            assert counts == list(range(counts[0], counts[0] + len(counts)))
-            acknowledged = counts[-1]
+        acknowledged = die_often(plan, tmp_path, np.random.default_rng(0).integers(1, 30, size=20))
         assert acknowledged > 150
         announced: list[int] = []
         final = run_plan(plan, cache_dir=tmp_path, progress=lambda done, total: announced.append(done))

@@ -24,19 +24,11 @@ from landscape.surfaces.measured_losses import CrossEntropy, Joint, Mart, Normal
 from landscape.surfaces.plan import plan_surface
 from landscape.surfaces.surface import Surface
 from landscape.weights import parameters_of
+from tests.surfaces.small import network
 
 Floats = npt.NDArray[np.float64]
 
 ATTACK = PGD(threat=ThreatModel(norm="linf", epsilon=0.15), step_size=0.05, num_steps=3, num_restarts=2)
-
-
-def network() -> nn.Module:
-    torch.manual_seed(0)
-    net = nn.Sequential(
-        nn.Conv2d(1, 6, 3, stride=2, bias=False), nn.BatchNorm2d(6), nn.ReLU(), nn.Flatten(), nn.Linear(54, 10)
-    )
-    net(torch.rand(64, 1, 8, 8))
-    return net.eval()
 
 
 @pytest.fixture(scope="module")

@@ -26,7 +26,8 @@ from landscape.surfaces.recipes.principal_components import PrincipalComponents
 from landscape.surfaces.store import SurfaceStore
 from landscape.surfaces.surface import ARRAYS, DONE, Grid
 from landscape.weights import Weights, displaced, parameters_of
-from tests.surfaces.test_compute import assert_same, deep_copied, killed_at, network
+from tests.surfaces.killing import die_often
+from tests.surfaces.small import assert_same, deep_copied, network
 
 ATTACK = PGD(threat=ThreatModel(norm="linf", epsilon=0.15), step_size=0.05, num_steps=3)
 GRID = Grid.parse("-1:1:5", "-1/2:1:4")
@@ -241,24 +242,7 @@ def test_kill_minus_nine_at_eight_places_loses_nothing_and_changes_no_bit(exampl
     try:
         plan = plan_of(examples, Orthogonal(RandomDirections()), planes=2, grid=Grid.parse("-1:1:11", "-1:1:7"))
         expected = run_plan(plan)
-
-        def work(log: Path) -> None:
-            with open(log, "a") as stream:
-
-                def note(done: int, total: int) -> None:
-                    stream.write(f"{done}\n")
-                    stream.flush()
-
-                run_plan(plan, cache_dir=tmp_path, progress=note)
-
-        acknowledged = 0
-        for life, count in enumerate(np.random.default_rng(1).integers(1, 20, size=8)):
-            log = tmp_path / f"life-{life}"
-            killed_at(work, log, int(count))
-            counts = [int(line) for line in log.read_text().splitlines()]
-            assert acknowledged <= counts[0] <= acknowledged + 1
-            assert counts == list(range(counts[0], counts[0] + len(counts)))
-            acknowledged = counts[-1]
+        acknowledged = die_often(plan, tmp_path, np.random.default_rng(1).integers(1, 20, size=8))
         assert 40 < acknowledged < expected.num_points
         final = run_plan(plan, cache_dir=tmp_path)
     finally:
