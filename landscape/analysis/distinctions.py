@@ -41,7 +41,7 @@ def _attack(spec: Mapping[str, Any]) -> str:
 def _loss(spec: Mapping[str, Any]) -> list[str]:
     loss = spec.get("loss", "cross-entropy")
     if isinstance(loss, Mapping):
-        return [" ".join(printable(value) for value in loss.values())]
+        return [" ".join(_number(value) for value in loss.values())]
     return [] if loss == "cross-entropy" else [printable(loss)]
 
 
@@ -77,7 +77,7 @@ def _range(grid: Mapping[str, Any]) -> list[str]:
     """Where the nodes lie, unless they are those of equal steps from -1 to 1."""
     ends = {symbol: grid.get(name) for name, symbol in (("alpha", "α"), ("beta", "β"))}
     return [
-        f"{symbol} {printable(nodes[0])} to {printable(nodes[-1])}"
+        f"{symbol} {_number(nodes[0])} to {_number(nodes[-1])}"
         for symbol, nodes in ends.items()
         if isinstance(nodes, list) and nodes and (nodes[0], nodes[-1]) != (-1, 1)
     ]
@@ -87,6 +87,10 @@ def _seeds(spec: Mapping[str, Any]) -> list[str]:
     """Seeds of directions, attack and noise other than 0, each once."""
     found = [_mapping(spec.get(name)).get("seed", 0) for name in ("directions", "attack", "noise", "batchnorm")]
     return list(dict.fromkeys(printable(seed) for seed in found if seed != 0))
+
+
+def _number(value: Any) -> str:
+    return f"{value:g}" if isinstance(value, int | float) else printable(value)
 
 
 def _mapping(value: Any) -> Mapping[str, Any]:

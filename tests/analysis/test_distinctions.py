@@ -18,7 +18,7 @@ CASES: dict[str, tuple[dict[str, Any], str]] = {
     "clean": ({"objective": "clean"}, "no attack"),
     "restarts": ({"attack": {**ATTACK, "num_restarts": 3}}, f"{PLAIN}, worst of 3 random starts"),
     "another loss": ({"loss": "margin"}, f"{PLAIN}; margin"),
-    "a training objective": ({"loss": {"name": "trades", "beta": 6.0}}, f"{PLAIN}; trades 6.0"),
+    "a training objective": ({"loss": {"name": "trades", "beta": 6.0}}, f"{PLAIN}; trades 6"),
     "statistics estimated again": (
         {"batchnorm": {"name": "reestimate", "source": "clean", "batch_size": 128, "seed": 0}},
         f"{PLAIN}; BatchNorm reestimate from clean",
@@ -46,7 +46,7 @@ CASES: dict[str, tuple[dict[str, Any], str]] = {
         f"{PLAIN}; principal-components abcdef (2)",
     ),
     "saved": ({"directions": {"kind": "saved", "directions": ["abcdefgh"]}}, f"{PLAIN}; saved abcdef (1)"),
-    "another range": ({"grid": {"alpha": [0.0, 0.5], "beta": [-1.0, 0.0, 1.0]}}, f"{PLAIN}; α 0.0 to 0.5"),
+    "another range": ({"grid": {"alpha": [0.0, 0.5], "beta": [-1.0, 0.0, 1.0]}}, f"{PLAIN}; α 0 to 0.5"),
     "precision and noise": (
         {"precision": "bf16", "noise": {"draws": 5, "seed": 2}},
         f"{PLAIN}; seed 2; bf16; 5 draws of noise",
