@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from landscape.analysis.captions import alpha_label, settings_caption, value_label
 from landscape.analysis.group_colours import FEW_COLOUR, GroupLook, few_look, group_looks, text_colour
 from landscape.analysis.groups import MIN_MEMBERS, Group, GroupedSurface, Grouping, ordered
-from landscape.analysis.layout import Page, compose_freely, shortened
+from landscape.analysis.layout import Page, compose_freely, settled, shortened
 from landscape.analysis.loss_words import losses_of
 from landscape.analysis.plots import draw_mean
 from landscape.analysis.samples import require_line
@@ -120,9 +120,8 @@ def group_figure(
 
     width = 6.5 if len(rows[0]) == 1 else 10.0
     caption = _caption(every, grouping, show, parted)
-    return compose_freely(
-        Page(width=width, panel_height=sum(heights), caption=caption, title=title or _heading(every, grouping)), draw
-    )
+    heading = title or _heading(every, grouping)
+    return settled(compose_freely(Page(width=width, panel_height=sum(heights), caption=caption, title=heading), draw))
 
 
 def draw_groups(

@@ -161,3 +161,15 @@ def _height(figure: Figure, artist: Any) -> float:
 
 def _renderer(figure: Figure) -> Any:
     return figure.canvas.get_renderer()  # type: ignore[attr-defined]
+
+
+def settled(figure: Figure) -> Figure:
+    """The figure with its panels where the layout puts them, rounded: the solver's last digits vary from run to run."""
+    figure.draw_without_rendering()
+    figure.set_layout_engine("none")
+    for part in figure.subfigs:
+        part.bbox_relative.set_points(part.bbox_relative.get_points().round(6))
+    for axes in figure.axes:
+        left, bottom, width, height = (round(side, 6) for side in axes.get_position(original=True).bounds)
+        axes.set_position((left, bottom, width, height))
+    return figure

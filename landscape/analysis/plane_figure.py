@@ -11,7 +11,7 @@ import numpy.typing as npt
 from landscape.analysis.captions import settings_caption
 from landscape.analysis.contours import colours_of, draw_contour, draw_relief, shown_values
 from landscape.analysis.directions import marks_of
-from landscape.analysis.layout import Page, compose_freely, shortened
+from landscape.analysis.layout import Page, compose_freely, settled, shortened
 from landscape.analysis.levels import Beyond, Levels, Wanted, choose_levels
 from landscape.analysis.loss_words import losses_of
 from landscape.analysis.marks import draw_plane_marks
@@ -99,7 +99,7 @@ def plane_figure(
         caption=planes_caption(planes, chosen, every),
         title=title,
     )
-    return _settled(compose_freely(page, draw))
+    return settled(compose_freely(page, draw))
 
 
 def require_panels(count: int) -> None:
@@ -189,16 +189,6 @@ def _colour_bar(figure: Figure, levels: Levels, beyond: Beyond, words: QuantityW
     bar.ax.grid(False)
     bar.minorticks_off()
     bar.set_label(f"{words.title}, {words.unit}" if words.unit == "%" else f"{words.title} ({words.unit})")
-
-
-def _settled(figure: Figure) -> Figure:
-    """The figure with its panels where the layout puts them, rounded: the solver's last digits vary from run to run."""
-    figure.draw_without_rendering()
-    figure.set_layout_engine("none")
-    for axes in figure.axes:
-        left, bottom, width, height = (round(side, 6) for side in axes.get_position(original=True).bounds)
-        axes.set_position((left, bottom, width, height))
-    return figure
 
 
 def _some(numbers: Sequence[float], most: int) -> list[float]:
