@@ -1,4 +1,4 @@
-"""Every method: which settings belong to it, a first epoch from the command line, and interruption."""
+"""Every method: which settings belong to it, its first epochs from the command line, and interruption."""
 
 from __future__ import annotations
 
@@ -44,21 +44,20 @@ def test_every_name_is_an_objective_and_perhaps_a_perturbation() -> None:
 
 
 @pytest.mark.parametrize("method", names.METHODS)
-def test_an_epoch_from_the_command_line(method: str, tmp_path: Path) -> None:
-    call = ["train", "--method", method, "--epochs", "1", "--out", str(tmp_path), "--attack-steps", "2", "--device"]
-    call += ["cpu", "--eval-attack", "pgd-2", "--eval-examples", "50", "--train-examples", "200"]
-    if method.startswith("rst"):
-        call += ["--labelled", "100"]
+def test_five_epochs_from_the_command_line(method: str, tmp_path: Path) -> None:
+    call = ["train", "--method", method, "--device", "cpu", "--epochs", "5", "--eval-every", "5"]
+    call += ["--out", str(tmp_path), *(["--labelled", "500"] if method.startswith("rst") else [])]
     perturbs = method.endswith(("-awp", "-rwp", "-random"))
-    call += ["--awp-warmup", "0"] if perturbs else []
-    result = CliRunner().invoke(group, call)
+    result = CliRunner().invoke(group, [*call, "--awp-warmup", "2"] if perturbs else call)
     assert result.exit_code == 0, result.output
     assert f"{method} on digits" in result.output
-    (row,) = read_history(tmp_path / "history.csv")
+    row = read_history(tmp_path / "history.csv")[-1]
     assert (row["perturbation_ratio"] or 0.0) <= 0.0200001
     assert bool(row["perturbation_ratio"]) == perturbs
     assert bool(row["inner_steps"]) == method.endswith(("-awp", "-rwp"))
-    assert (row["train_robust_accuracy"] or 0.0) > 0.0
+    # A constant predictor is right about 12 %.
+    assert (row["train_natural_accuracy"] or 0.0) > 0.8
+    assert (row["train_robust_accuracy"] or 0.0) > 0.4 or method.startswith("natural")
 
 
 @pytest.mark.parametrize(
