@@ -34,6 +34,7 @@ class Stream(IntEnum):
     PARAMETRIC_NOISE = 7  # a = draw, b = position of the layer, c = 0 for measuring, 1 + epoch in training
     LANCZOS_START = 9
     BATCHNORM = 11  # order of the examples in the batches whose statistics are taken
+    BOOTSTRAP = 16  # of runs
 
 
 def raw_words(count: int, *, seed: int, stream: Stream, a: int = 0, b: int = 0, c: int = 0) -> npt.NDArray[np.uint64]:
