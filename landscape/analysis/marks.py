@@ -69,7 +69,7 @@ def draw_marks(axes: Axes, curve: Curve, *, quantity: str, scale: float, centred
             continue
         side = "left" if at < nodes[0] + room else "right" if at > nodes[-1] - room else "center"
         place = (at, value), ({"left": 2, "right": -2, "center": 0}[side], -15)
-        axes.annotate(shortened(name), *place, textcoords="offset points", ha=side, path_effects=_halo(), **NAME)
+        axes.annotate(shortened(name), *place, textcoords="offset points", ha=side, path_effects=white_rim(), **NAME)
     return axes
 
 
@@ -106,12 +106,12 @@ def draw_plane_marks(
     for across, up, name in _named(places, PLANE_ROOM * (high - low), NAME_HEIGHT * (top - bottom)):
         side = "right" if across > (low + high) / 2 else "left"
         place = (across, up), (-7 if side == "right" else 7, -10 if up > (bottom + top) / 2 else 6)
-        axes.annotate(shortened(name), *place, textcoords="offset points", ha=side, path_effects=_halo(), **NAME)
+        axes.annotate(shortened(name), *place, textcoords="offset points", ha=side, path_effects=white_rim(), **NAME)
     return axes
 
 
-def _halo() -> list[Any]:
-    """A white rim that keeps text readable on any colour."""
+def white_rim() -> list[Any]:
+    """A rim that keeps text readable on any colour."""
     from matplotlib.patheffects import withStroke
 
     return [withStroke(linewidth=2.5, foreground="white")]
