@@ -25,6 +25,7 @@ COMMANDS = {
         "Landscapes of groups of examples: by loss, class or correctness.",
     ),
     "check": ("landscape.cli.check", "Does the landscape of a checkpoint deserve trust?"),
+    "weights": ("landscape.cli.weights", "Histograms of the weights of each layer, for several checkpoints."),
     "plot": ("landscape.cli.plot", "Redraw a figure from surface files, without the model."),
     "history": ("landscape.cli.history", "Learning curves of training runs, with the gap."),
     "cache": ("landscape.cli.cache", "List, show, merge and clear stored surfaces."),
