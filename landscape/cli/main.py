@@ -25,6 +25,10 @@ COMMANDS = {
         "Landscapes of groups of examples: by loss, class or correctness.",
     ),
     "check": ("landscape.cli.check", "Does the landscape of a checkpoint deserve trust?"),
+    "perturbed-loss": (
+        "landscape.cli.perturbed_loss",
+        "The loss under adversarial and random perturbation of the weights.",
+    ),
     "weights": ("landscape.cli.weights", "Histograms of the weights of each layer, for several checkpoints."),
     "plot": ("landscape.cli.plot", "Redraw a figure from surface files, without the model."),
     "history": ("landscape.cli.history", "Learning curves of training runs, with the gap."),

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from landscape.surfaces.plan import Shard
 
 
-measured_options = options.combined(
+loss_options = options.combined(
     click.option(
         "--split", type=click.Choice((*names.SPLITS, "both")), default="train", show_default=True, help="Examples of."
     ),
@@ -37,7 +37,9 @@ measured_options = options.combined(
         help="What is measured: cross-entropy, margin, cross-entropy of logits divided by their mean norm at the "
         "centre, or the objective of the training. The attack ascends the cross-entropy.",
     ),
-    direction_options,
+)
+
+model_options = options.combined(
     click.option(
         "--batchnorm",
         type=click.Choice(names.BATCHNORM_POLICIES),
@@ -58,11 +60,11 @@ measured_options = options.combined(
     options.foreign_options,
     options.device_options,
 )
+
+measured_options = options.combined(loss_options, direction_options, model_options)
 """What is measured, beside which examples."""
 
-measuring_options = options.combined(
-    options.example_options,
-    measured_options,
+sweep_options = options.combined(
     options.cache_options,
     click.option(
         "--noise-draws",
@@ -75,6 +77,13 @@ measuring_options = options.combined(
     click.option("--dry-run", is_flag=True, help="Say what it would cost, from one measured point, and stop."),
     options.output_options,
 )
+
+measuring_options = options.combined(options.example_options, measured_options, sweep_options)
+
+perturbing_options = options.combined(
+    options.example_options, loss_options, layers_option, model_options, sweep_options
+)
+"""Those of a command that chooses its directions itself."""
 
 
 line_options = options.combined(
@@ -174,7 +183,8 @@ class Measuring:
         """
         if isinstance(given["epsilon"], tuple):
             raise click.UsageError("this command takes one --epsilon; landscape plot-1d draws several in one picture.")
-        return cls(**{field.name: given[field.name] for field in fields(cls)})
+        asked = {**NO_DIRECTIONS, **given}
+        return cls(**{field.name: asked[field.name] for field in fields(cls)})
 
     @classmethod
     def for_each_epsilon(cls, given: Mapping[str, Any]) -> list[Self]:

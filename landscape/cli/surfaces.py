@@ -14,14 +14,18 @@ from landscape.errors import InputError
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from landscape.checkpoints import Checkpoint
     from landscape.cli.directions import Lines
     from landscape.cli.measuring import Measuring
     from landscape.cli.sources import Source
     from landscape.datasets.examples import Examples
+    from landscape.datasets.registry import DatasetInfo
     from landscape.protocols import DirectionRecipe
     from landscape.surfaces.grid import Grid
     from landscape.surfaces.plan import SurfacePlan
     from landscape.surfaces.surface import Surface
+
+    LoadModel = Callable[[Source], tuple[Checkpoint, DatasetInfo]]
 
 
 def plans_for(
@@ -31,6 +35,7 @@ def plans_for(
     directions: int | None,
     grid: Grid | str | Lines,
     adapt: Callable[[DirectionRecipe], DirectionRecipe] | None = None,
+    load_model: LoadModel | None = None,
 ) -> list[tuple[Source, SurfacePlan]]:
     """A plan for each split of each checkpoint, in this order; nothing is computed yet.
 
@@ -40,6 +45,7 @@ def plans_for(
         directions: how many lines, or planes; None for what is usual for the kind of direction.
         grid: where to measure; lines FROM:TO:NUM of each axis, None for what is usual for the kind.
         adapt: what is done to every recipe, such as making its directions orthogonal.
+        load_model: as `Measuring.load`, for a caller that makes several plans of one model.
 
     Raises:
         CheckpointError, DataError, InputError: what is asked for is not there, or makes no sense.
@@ -50,7 +56,9 @@ def plans_for(
     plans = [
         (source, plan)
         for source in sources
-        for plan in _plans(source, wanted, load, asked=directions, grid=grid, adapt=adapt)
+        for plan in _plans(
+            source, wanted, load, asked=directions, grid=grid, adapt=adapt, load_model=load_model or wanted.load
+        )
     ]
     if wanted.noise_draws > 1 and not any("noise" in plan.spec for _, plan in plans):
         raise InputError(
@@ -143,12 +151,13 @@ def _plans(
     asked: int | None,
     grid: Grid | str | Lines,
     adapt: Callable[[DirectionRecipe], DirectionRecipe] | None,
+    load_model: LoadModel,
 ) -> list[SurfacePlan]:
     """One plan for each split of one checkpoint."""
     from landscape.cli.sources import attack_for, examples_for
     from landscape.surfaces.plan import plan_surface
 
-    checkpoint, info = wanted.load(source)
+    checkpoint, info = load_model(source)
     attack = attack_for(
         checkpoint,
         info,
