@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from landscape.surfaces.plan import Shard
 
 
-loss_options = options.combined(
+target_options = options.combined(
     click.option(
         "--split", type=click.Choice((*names.SPLITS, "both")), default="train", show_default=True, help="Examples of."
     ),
@@ -38,6 +38,7 @@ loss_options = options.combined(
         "centre, or the objective of the training. The attack ascends the cross-entropy.",
     ),
 )
+"""Which loss of which split, under which attack."""
 
 model_options = options.combined(
     click.option(
@@ -60,11 +61,12 @@ model_options = options.combined(
     options.foreign_options,
     options.device_options,
 )
+"""On which model, where."""
 
-measured_options = options.combined(loss_options, direction_options, model_options)
+measured_options = options.combined(target_options, direction_options, model_options)
 """What is measured, beside which examples."""
 
-sweep_options = options.combined(
+computing_options = options.combined(
     options.cache_options,
     click.option(
         "--noise-draws",
@@ -75,15 +77,18 @@ sweep_options = options.combined(
     ),
     click.option("--shard", type=options.Part(), help="Compute only part I/N of the points, for job arrays."),
     click.option("--dry-run", is_flag=True, help="Say what it would cost, from one measured point, and stop."),
-    options.output_options,
 )
+"""How points are computed and kept."""
 
-measuring_options = options.combined(options.example_options, measured_options, sweep_options)
-
-perturbing_options = options.combined(
-    options.example_options, loss_options, layers_option, model_options, sweep_options
+measuring_options = options.combined(
+    options.example_options, measured_options, computing_options, options.output_options
 )
-"""Those of a command that chooses its directions itself."""
+"""Of commands that let the user choose the kind of direction."""
+
+sampling_options = options.combined(
+    options.example_options, target_options, random_options, model_options, computing_options, options.output_options
+)
+"""Of commands that choose the kinds of direction themselves."""
 
 
 line_options = options.combined(
@@ -183,8 +188,7 @@ class Measuring:
         """
         if isinstance(given["epsilon"], tuple):
             raise click.UsageError("this command takes one --epsilon; landscape plot-1d draws several in one picture.")
-        asked = {**NO_DIRECTIONS, **given}
-        return cls(**{field.name: asked[field.name] for field in fields(cls)})
+        return cls(**{field.name: given[field.name] for field in fields(cls)})
 
     @classmethod
     def for_each_epsilon(cls, given: Mapping[str, Any]) -> list[Self]:

@@ -13,7 +13,14 @@ import click
 
 from landscape.cli import options
 from landscape.cli.directions import Kind
-from landscape.cli.measuring import Measuring, objective_option, perturbing_options, unusual
+from landscape.cli.measuring import (
+    Measuring,
+    computing_options,
+    model_options,
+    objective_option,
+    target_options,
+    unusual,
+)
 from landscape.cli.surfaces import compute_plans, layer_numbers, plans_for, say_cost, say_unfinished
 
 if TYPE_CHECKING:
@@ -23,6 +30,17 @@ if TYPE_CHECKING:
     from landscape.surfaces.surface import Surface
 
 GAMMAS = "0.005,0.01,0.02"
+
+
+NO_DIRECTIONS: Mapping[str, Any] = {
+    "direction": Kind(name="random"),
+    "towards": (),
+    "trajectory": (),
+    "direction_norm": None,
+    "one_dim": None,
+    "save_directions": None,
+}
+"""The direction options that this command does not have: it chooses its directions itself."""
 
 
 @click.command("perturbed-loss")
@@ -37,7 +55,14 @@ GAMMAS = "0.005,0.01,0.02"
 @click.option("--directions", type=click.IntRange(min=1), default=10, show_default=True, help="Random v of each gamma.")
 @click.option("--epochs", type=options.Epochs(), help="Of run folders, FROM:TO:STEP; best and last are always in.")
 @objective_option("adversarial")
-@perturbing_options
+@options.example_options
+@target_options
+@click.option(
+    "--layers", metavar="REGEX", help="Perturb only parameters whose name matches; a table says their shares."
+)
+@model_options
+@computing_options
+@options.output_options
 @click.option("--title", help="A line above the figure.")
 @click.option("--csv", "csv_path", type=click.Path(path_type=Path), help="Write the numbers to this file.")
 @click.pass_obj
@@ -52,6 +77,7 @@ def command(settings: dict[str, Any], /, checkpoints: tuple[str, ...], **given: 
     from landscape import files
     from landscape.cli.report import figure_path
 
+    given = {**NO_DIRECTIONS, **given}
     wanted = Measuring.from_options(given)
     sources = _sources(checkpoints, given["epochs"])
     models = _models(sources)

@@ -15,7 +15,9 @@ from landscape.cli import options
 @click.argument("checkpoints", nargs=-1, required=True, metavar="CKPT...")
 @click.option("--layers", metavar="REGEX", help="Only parameters whose name matches.  [default: all]")
 @click.option("--together", is_flag=True, help="One panel for the weights of all these layers.")
-@click.option("--one-dim", is_flag=True, help="Biases and BatchNorm parameters too, not only kernels and matrices.")
+@click.option(
+    "--all-parameters", is_flag=True, help="Biases and BatchNorm parameters too, not only kernels and matrices."
+)
 @click.option("--bins", type=click.IntRange(min=2, max=10_000), default=80, show_default=True, help="Of each layer.")
 @click.option(
     "--near-zero", type=options.Number(), default="0.001", show_default=True, help="The table counts |w| below it."
@@ -72,4 +74,4 @@ def _weights(path: Path, given: dict[str, Any]) -> Any:
     checkpoint = load_checkpoint(
         path, model=given["model"], num_classes=given["num_classes"], normalization=given["normalization"]
     )
-    return layer_weights(checkpoint.network, layers=given["layers"], one_dim=given["one_dim"])
+    return layer_weights(checkpoint.network, layers=given["layers"], one_dim=given["all_parameters"])
