@@ -108,6 +108,21 @@ ENTRIES = (
         ),
     ),
     Entry(
+        name="perturbed-loss",
+        title="The loss of perturbed weights",
+        words="Adversarial and random v of growing size: a random one has to be much larger to do as much.",
+        commands=(
+            "landscape perturbed-loss digits-at digits-at-awp --examples 200 --directions 3 "
+            "--random-gamma 0.05,0.1,0.3,0.6 --out figures/perturbed-loss.png",
+        ),
+    ),
+    Entry(
+        name="weights",
+        title="The weights of each layer",
+        words="Both checkpoints in the same bins.",
+        commands=("landscape weights digits-at digits-at-awp --out figures/weights.png",),
+    ),
+    Entry(
         name="epsilons",
         title="Weights against epsilon",
         words="Five sizes of the attack in one call.",
