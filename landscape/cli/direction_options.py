@@ -78,6 +78,24 @@ class Direction(click.ParamType):
         return Kind(name="worst-case", gamma=gamma, steps=steps)
 
 
+random_options = options.combined(
+    click.option(
+        "--direction-norm",
+        type=click.Choice(names.DIRECTION_NORMS),
+        help="What of a random d is scaled to w.  [default: filter]",
+    ),
+    click.option(
+        "--one-dim",
+        type=click.Choice(names.ONE_DIM_RULES),
+        help="Biases and BatchNorm parameters along random directions: zero keeps them, copy moves them along "
+        "themselves (as Li et al.'s tool), element by random signs.  [default: zero]",
+    ),
+    click.option(
+        "--layers", metavar="REGEX", help="Move only parameters whose name matches; a table says their shares."
+    ),
+)
+"""What random directions move, and how far."""
+
 direction_options = options.combined(
     click.option(
         "--direction",
@@ -99,19 +117,6 @@ direction_options = options.combined(
         metavar="RUN|CKPT",
         help="Principal components of the path through a run's checkpoints (or these files) up to CKPT.",
     ),
-    click.option(
-        "--direction-norm",
-        type=click.Choice(names.DIRECTION_NORMS),
-        help="What of a random d is scaled to w.  [default: filter]",
-    ),
-    click.option(
-        "--one-dim",
-        type=click.Choice(names.ONE_DIM_RULES),
-        help="Biases and BatchNorm parameters along random directions: zero keeps them, copy moves them along "
-        "themselves (as Li et al.'s tool), element by random signs.  [default: zero]",
-    ),
-    click.option(
-        "--layers", metavar="REGEX", help="Move only parameters whose name matches; a table says their shares."
-    ),
+    random_options,
     click.option("--save-directions", type=click.Path(), metavar="FILE", help="Keep the directions as .safetensors."),
 )

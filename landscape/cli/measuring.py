@@ -11,7 +11,7 @@ import click
 
 from landscape import names
 from landscape.cli import options
-from landscape.cli.direction_options import Kind, direction_options
+from landscape.cli.direction_options import Kind, direction_options, random_options
 from landscape.cli.directions import Wanted
 
 if TYPE_CHECKING:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from landscape.cli import options
-from landscape.cli.directions import Kind
+from landscape.cli.direction_options import Kind
 from landscape.cli.measuring import (
     Measuring,
     computing_options,

@@ -46,7 +46,7 @@ def command(checkpoints: tuple[str, ...], **given: Any) -> None:
     sources = find_sources(checkpoints, given["epochs"])
     run = sources[0].run
     named = [run.absolute().name] if run else [source.title for source in sources]
-    out = figure_path(given["out"], named, "weights")
+    out = figure_path(given["out"], named, "-".join(["weights", *_unusual(given)]))
     for place in filter(None, (out, given["csv_path"])):
         files.require_writable(place.absolute().parent)
     weights = [(source.title, _weights(source.path, given)) for source in sources]
@@ -64,6 +64,12 @@ def command(checkpoints: tuple[str, ...], **given: Any) -> None:
         return
     lines = [f"{name.ljust(9)}{place}" for name, place in places.items()]
     click.echo("\n\n".join([weight_table(layers), "\n".join(lines)]))
+
+
+def _unusual(given: dict[str, Any]) -> list[str]:
+    """What sets the figure of a call apart from the bare call's, for its name."""
+    layers = [] if given["layers"] is None else [f"layers-{options.in_name(given['layers'])}"]
+    return layers + [name.replace("_", "-") for name in ("together", "all_parameters", "counts", "log") if given[name]]
 
 
 def _weights(path: Path, given: dict[str, Any]) -> Any:
