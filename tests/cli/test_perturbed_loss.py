@@ -3,7 +3,6 @@ from __future__ import annotations
 import csv
 import json
 import shutil
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -14,15 +13,13 @@ from torch.nn.functional import cross_entropy
 from landscape.attacks.pgd import PGD, strongest
 from landscape.attacks.threat import ThreatModel
 from landscape.checkpoints import load_checkpoint, save_checkpoint
-from landscape.cli.main import main
 from landscape.datasets.registry import load_examples
 from landscape.models.registry import build_model
 from landscape.surfaces.directions import RandomDirections
 from landscape.weights import bind, parameters_of
+from tests.cli.calling import Call
 
 SMALL = ("--examples", "16", "--attack", "pgd-2", "--device", "cpu", "--directions", "2", "--steps", "1")
-
-Call = Callable[..., tuple[int, str, str]]
 
 
 def write_checkpoint(path: Path, *, seed: int, epoch: int) -> None:
@@ -43,17 +40,6 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         write_checkpoint(tmp_path / "run" / name, seed=number, epoch=min(number + 1, 2))
     shutil.copyfile(tmp_path / "run" / "epoch-002.pt", tmp_path / "run" / "last.pt")
     return tmp_path
-
-
-@pytest.fixture
-def call(capsys: pytest.CaptureFixture[str]) -> Call:
-    def run(*arguments: str) -> tuple[int, str, str]:
-        with pytest.raises(SystemExit) as stop:
-            main([str(argument) for argument in arguments])
-        printed = capsys.readouterr()
-        return int(stop.value.code or 0), printed.out, printed.err
-
-    return run
 
 
 def literal_losses(gamma: float) -> dict[str, float]:
