@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
@@ -72,10 +72,10 @@ def facts(*, threads: int | None = None) -> Row:
     return {
         "date": datetime.now().astimezone().isoformat(timespec="seconds"),
         "commit": _commit(),
-        "landscape": version("robust-landscape"),
-        "torch": version("torch"),
-        "numpy": version("numpy"),
-        "h5py": version("h5py"),
+        "landscape": _version("robust-landscape"),
+        "torch": _version("torch"),
+        "numpy": _version("numpy"),
+        "h5py": _version("h5py"),
         "python": platform.python_version(),
         "system": platform.platform(),
         "cpu": _cpu(),
@@ -133,6 +133,13 @@ def file_system(folder: Path) -> str:
     place = folder.resolve()
     fitting = [(len(point), kind) for point, kind in mounts if place.is_relative_to(point)]
     return max(fitting)[1] if fitting else "unknown"
+
+
+def _version(distribution: str) -> str:
+    try:
+        return version(distribution)
+    except PackageNotFoundError:
+        return "not installed"  # the package runs from the clone too
 
 
 def _commit() -> str:

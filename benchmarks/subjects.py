@@ -10,7 +10,7 @@ from landscape.attacks.threat import ThreatModel
 from landscape.checkpoints import Checkpoint, load_checkpoint
 from landscape.datasets.examples import Examples
 from landscape.datasets.registry import dataset_info, load_examples
-from landscape.errors import CheckpointError, DataError
+from landscape.errors import CheckpointError, DataError, InputError
 from landscape.models.registry import build_model
 
 SEED = 0
@@ -39,11 +39,11 @@ def digits_model() -> tuple[Checkpoint | nn.Module, nn.Module, PGD, str]:
     return checkpoint, checkpoint.model, attack, f"{checkpoint.model_name}, {checkpoint.name}"
 
 
-def cifar_shaped(num_examples: int, data_dir: str | None) -> tuple[Examples, str]:
+def cifar_shaped(num_examples: int, data_dir: str | None, split: str = "test") -> tuple[Examples, str]:
     try:
-        examples = load_examples("cifar10", split="test", num_examples=num_examples, seed=SEED, data_dir=data_dir)
-        return examples, "CIFAR-10 folder, test split"
-    except DataError:
+        examples = load_examples("cifar10", split=split, num_examples=num_examples, seed=SEED, data_dir=data_dir)
+        return examples, f"CIFAR-10 folder, {split} split"
+    except (DataError, InputError):  # nothing there, or a part with fewer pictures
         generator = torch.Generator().manual_seed(SEED)
         examples = Examples(
             inputs=torch.rand(num_examples, 3, 32, 32, generator=generator),

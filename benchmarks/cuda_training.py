@@ -1,0 +1,73 @@
+"""Seconds of AT and AT-AWP epochs on the device, batch 128, the trainer as `landscape train` runs it."""
+
+from __future__ import annotations
+
+import time
+
+from cuda_bench import Bench
+from subjects import SEED
+
+from landscape.datasets.registry import dataset_info
+from landscape.devices import arithmetic
+from landscape.training.config import TrainConfig, effective
+from landscape.training.trainer import Trainer
+
+BATCH_SIZE = 128
+EPOCH_BAR = 10.0
+EPOCHS = tuple((method, precision) for precision in ("bf16", "tf32", "fp32") for method in ("at", "at-awp"))
+"""What matters most comes first."""
+
+
+def epochs(bench: Bench) -> None:
+    """One epoch each, or as much of it as its share of time allows: then the rest is scaled, and said to be."""
+    for method, precision in EPOCHS:
+        variant = f"{method}, {precision}"
+        if bench.left < bench.sizes.epoch_seconds + 5:
+            bench.say("epochs", "seconds of an epoch", variant, "not run", "", "budget")
+            continue
+        _epoch(bench, variant, make_trainer(bench, method, precision), precision)
+
+
+def compiled_epoch(bench: Bench) -> None:
+    """AT in bf16 with torch.compile; its first updates compile."""
+    _epoch(bench, "at, bf16, compiled", make_trainer(bench, "at", "bf16", compiled=True), "bf16")
+
+
+def make_trainer(bench: Bench, method: str, precision: str, *, compiled: bool = False) -> Trainer:
+    """A trainer at its beginning, with the augmentation of CIFAR-10 on."""
+    size = min(BATCH_SIZE, max(2, len(bench.examples) // 4))
+    config = TrainConfig(
+        method=method, dataset="cifar10", batch_size=size, seed=SEED, precision=precision, compile=compiled
+    )
+    return Trainer(bench.fresh(), bench.examples, effective(config, dataset_info("cifar10")), bench.device)
+
+
+def run_batches(bench: Bench, trainer: Trainer, precision: str, *, until: int, seconds: float = 1e9) -> int:
+    """Train on until a batch of the running epoch, or a time, is reached; how many batches that were."""
+    before, began = trainer.progress.batch, time.monotonic()
+
+    def should_stop() -> bool:
+        late = time.monotonic() - began > seconds
+        if late or trainer.progress.batch % 8 == 0:
+            bench.synchronize()  # else the clock of a device that works behind the calls would say nothing
+            late = time.monotonic() - began > seconds
+        return late or trainer.progress.batch >= until
+
+    with arithmetic(precision, bench.device):
+        trainer.run_epoch(should_stop=should_stop, on_batch=lambda *_: None)
+    return trainer.progress.batch - before
+
+
+def _epoch(bench: Bench, variant: str, trainer: Trainer, precision: str) -> None:
+    bench.forget_memory()
+    warm = bench.timed(lambda: run_batches(bench, trainer, precision, until=2))
+    bench.say("epochs", "first two updates", variant, warm.seconds, "s")
+    trainer.progress.batch = 0
+    one = bench.timed(lambda: run_batches(bench, trainer, precision, until=10**9, seconds=bench.sizes.epoch_seconds))
+    seconds = one.seconds * trainer.num_batches / one.result
+    whole = one.result == trainer.num_batches
+    of = f"{one.result} of {trainer.num_batches} updates"
+    basis = f"measured, {of}" if whole else f"scaled from {of}"
+    target = f" (target {EPOCH_BAR:g})" if variant.startswith("at, ") else ""
+    bench.say("epochs", f"seconds of an epoch{target}", variant, seconds, "s", basis)
+    bench.say("epochs", "largest memory in use", variant, bench.peak_memory, "GiB")
