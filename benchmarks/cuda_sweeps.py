@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import copy
 import statistics
 from collections.abc import Iterator
 
@@ -164,9 +165,8 @@ def naive_loop(bench: Bench, examples: Examples) -> NaiveLoop:
     starts = attack.starts(examples.ids, examples.image_shape, seed=SEED)
     if starts is None:
         raise ValueError("the comparison needs an attack with a random start")
-    network = bench.fresh() if bench.checkpoint is None else bench._loaded()[0]
     return NaiveLoop(
-        model=network.to(bench.device).eval(),
+        model=copy.deepcopy(model).to(bench.device).eval(),
         state={name: value.clone() for name, value in model.state_dict().items()},
         direction=RandomDirections(seed=SEED).direction(parameters_of(model), 0),
         inputs=examples.inputs.to(bench.device),

@@ -86,7 +86,9 @@ def _run(bench: Bench, name: str, out: Path, *, needs_time: bool) -> None:
     first, began = len(bench.rows), time.monotonic()
     note(f"{name} ({bench.left:.0f} s left)")
     if bench.left < (seconds if needs_time else 0):
-        bench.say(name, "the whole case", "all", "not run", "", f"budget: {bench.left:.0f} s left, {seconds:g} needed")
+        bench.say(
+            name, "the whole case", "all", "not run", "", f"budget: {max(bench.left, 0):.0f} s left, {seconds:g} needed"
+        )
     else:
         try:
             with _ending(bench.left):

@@ -35,6 +35,7 @@ class Stream(IntEnum):
     LANCZOS_START = 9
     BATCHNORM = 11  # order of the examples in the batches whose statistics are taken
     BOOTSTRAP = 16  # of runs
+    SAMPLE = 19  # order in which examples are taken until they are enough
 
 
 def raw_words(count: int, *, seed: int, stream: Stream, a: int = 0, b: int = 0, c: int = 0) -> npt.NDArray[np.uint64]:

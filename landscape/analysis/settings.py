@@ -109,6 +109,10 @@ def describe_attack(spec: Mapping[str, Any]) -> str:
     if (step := settings.pop("step_size", None)) is not None:
         parts.append(f"step {in_pixels(step)}")
     parts += _describe_starts(settings)
+    settings.pop("warm_along", None)
+    if (warm_steps := settings.pop("warm_steps", None)) is not None:
+        steps = "1 step" if warm_steps == 1 else f"{_plain(warm_steps)} steps"
+        parts.append(f"beside the centre {steps} from the neighbour's examples on")
     return ", ".join([*parts, *(f"{key} {_plain(value)}" for key, value in settings.items())])
 
 
@@ -231,9 +235,20 @@ def _describe_examples(surface: Surface) -> str:
         len(surface.example_ids),
     )
     if dataset == split == "own":
-        return f"{count} of the caller's own"
+        return f"{count} of the caller's own{_describe_rule(surface)}"
     origin = " ".join(filter(None, [dataset, split]))
-    return f"{count} of {origin}" if origin else str(count)
+    return f"{count} of {origin}{_describe_rule(surface)}" if origin else f"{count}{_describe_rule(surface)}"
+
+
+def _describe_rule(surface: Surface) -> str:
+    """By which rule there are as many examples as there are; nothing where the number was given."""
+    data = _mapping(surface.spec.get("data"))
+    if "until_se" not in data:
+        return ""
+    return (
+        f" (at random from {_plain(data.get('at_most'))}, as many as a standard error of {_plain(data['until_se'])} "
+        f"needs at the centre and the ends of the first {'line' if surface.grid.beta is None else 'plane'})"
+    )
 
 
 def _describe_directions(surface: Surface, recipe: Mapping[str, Any]) -> str:

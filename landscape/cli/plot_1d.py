@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from landscape.cli.less_work import say_bias, until_option, warm_option, with_enough_examples, with_warm_starts
 from landscape.cli.measuring import (
     Measuring,
     line_options,
@@ -32,6 +33,8 @@ if TYPE_CHECKING:
 @objective_option("adversarial")
 @click.option("--with-fixed", is_flag=True, help="Beside it the control --objective fixed, and the gap between both.")
 @measuring_options
+@until_option
+@warm_option
 @quantity_option
 @series_options("one curve per epoch")
 @click.pass_obj
@@ -73,6 +76,7 @@ def command(settings: dict[str, Any], /, checkpoints: tuple[str, ...], **given: 
         find_parting(series, given["split_at"])  # refuses a wrong --split-at before anything is computed
     found = [plans_for(sources, one, directions=given["directions"], grid=(given["alpha"],)) for one in each]
     plans = [pair for pairs in zip(*found, strict=True) for pair in pairs]  # model by model
+    plans = with_warm_starts(with_enough_examples(plans, wanted, given["until_se"]), wanted, given["warm_start"])
     titles = _titles(plans, epsilons)
     bars = [
         f"{title}, fixed" if plan.settings.objective == "fixed" else title
@@ -90,6 +94,7 @@ def command(settings: dict[str, Any], /, checkpoints: tuple[str, ...], **given: 
     if not all(surface.complete for surface in surfaces):
         say_unfinished(surfaces, wanted)
         return
+    bias = say_bias([plan for _, plan in plans], surfaces, titles, wanted, quiet=quiet)
     report_curves(
         surfaces,
         titles,
@@ -101,7 +106,7 @@ def command(settings: dict[str, Any], /, checkpoints: tuple[str, ...], **given: 
         run=series,
         split_at=given["split_at"],
         models=[_model(source, plan, wanted) for source, plan in plans] if len(epsilons) > 1 else None,
-        extra=layer_numbers([plan for _, plan in plans], wanted),
+        extra={**layer_numbers([plan for _, plan in plans], wanted), **bias},
     )
 
 

@@ -7,6 +7,7 @@ from typing import Any
 import click
 
 from landscape.cli import options
+from landscape.cli.less_work import until_option, with_enough_examples
 from landscape.cli.measuring import Measuring, measuring_options, objective_option, unusual
 from landscape.cli.surfaces import compute_plans, layer_numbers, plans_for, say_cost, say_unfinished
 from landscape.errors import InputError
@@ -19,6 +20,7 @@ from landscape.errors import InputError
 @click.option("--orthogonal", is_flag=True, help="Make the second direction orthogonal to the first.")
 @objective_option("adversarial")
 @measuring_options
+@until_option
 @options.plane_options
 @click.pass_obj
 def command(settings: dict[str, Any], /, checkpoints: tuple[str, ...], **given: Any) -> None:
@@ -53,6 +55,7 @@ def command(settings: dict[str, Any], /, checkpoints: tuple[str, ...], **given: 
     lines = given["alpha"], given["beta"] or given["alpha"]
     adapt = orthogonal_pairs if given["orthogonal"] else None
     plans = plans_for(sources, wanted, directions=1, grid=lines, adapt=adapt)
+    plans = with_enough_examples(plans, wanted, given["until_se"])
     if wanted.dry_run:
         say_cost(plans, wanted)
         return

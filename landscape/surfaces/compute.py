@@ -20,6 +20,7 @@ from landscape.surfaces.planes import plane_cosines
 from landscape.surfaces.store import Session, SurfaceStore
 from landscape.surfaces.surface import Draft, Grid, Point, Surface
 from landscape.surfaces.sweep import Sweep
+from landscape.surfaces.warm_sweep import WarmSweep
 from landscape.weights import parameters_of
 
 if TYPE_CHECKING:
@@ -201,7 +202,8 @@ def _in_memory(plan: SurfacePlan, engine: Executor, progress: Progress | None) -
 
 
 def _measured(plan: SurfacePlan, points: Iterable[Point], engine: Executor) -> Iterable[tuple[Point, Measurement]]:
-    sweep = Sweep(plan.model, plan.examples, plan.settings, plan.device)
+    kind = Sweep if plan.settings.warm_steps is None else WarmSweep
+    sweep = kind(plan.model, plan.examples, plan.settings, plan.device)
     return completed(engine, sweep, points)
 
 

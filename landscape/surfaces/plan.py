@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from itertools import product
 from operator import index
@@ -73,6 +74,7 @@ class SurfacePlan:
         num_directions: D; planes when the grid has beta.
         label: what figures call the model; not part of the key.
         device: where it runs.
+        sampling: the rule by which the number of examples was found, for the key; empty if it was given.
     """
 
     model: nn.Module
@@ -82,6 +84,7 @@ class SurfacePlan:
     num_directions: int
     label: str
     device: torch.device
+    sampling: Mapping[str, Any] = field(default_factory=dict)
 
     @cached_property
     def spec(self) -> dict[str, Any]:
@@ -101,8 +104,9 @@ class SurfacePlan:
                 "num_examples": len(self.examples),
                 "digest": self.examples.digest(),
                 "ids": digest_json(self.examples.ids.tolist()),
+                **self.sampling,
             },
-            "attack": {**self.settings.attack.settings(), "seed": self.settings.seed},
+            "attack": {**self.settings.attack.settings(), "seed": self.settings.seed, **self._warm_starts()},
             "objective": self.settings.objective,
             "loss": self.settings.loss.settings(),
             "directions": self.settings.directions.settings(),
@@ -157,6 +161,12 @@ class SurfacePlan:
         if shard is not None:
             nodes = nodes[shard.number - 1 :: shard.count]
         return [CENTRE, *nodes]
+
+    def _warm_starts(self) -> dict[str, Any]:
+        """Settings of warm starts, whose numbers belong to the nodes of their line; none without."""
+        if self.settings.warm_steps is None:
+            return {}
+        return {"warm_steps": self.settings.warm_steps, "warm_along": digest_json(self.settings.grid.to_spec())}
 
     def _mean_logit_norm(self) -> float:
         plain = replace(self.settings, objective="adversarial", compiled=False)  # nothing is made beforehand

@@ -53,6 +53,8 @@ class SweepSettings:
         loss: what is measured; the attack ascends the cross-entropy whichever it is.
         batchnorm: which statistics BatchNorm normalizes by.
         noise: draws of noise that are averaged over, where the model has any.
+        warm_steps: steps of the attack from the neighbour's adversarial examples on, see `WarmSweep`; None for the full
+            attack at every node.
 
     Raises:
         InputError: an unknown objective or precision.
@@ -69,6 +71,7 @@ class SweepSettings:
     loss: MeasuredLoss = field(default_factory=CrossEntropy)
     batchnorm: BatchNormPolicy = field(default_factory=FrozenStatistics)
     noise: NoiseDraws = field(default_factory=NoiseDraws)
+    warm_steps: int | None = None
 
     def __post_init__(self) -> None:
         if self.objective not in OBJECTIVES:
@@ -134,7 +137,7 @@ class Sweep:
                 logits += [self._resident(batch) for batch in torch.split(self._inputs, size)]
         return float(torch.cat(logits).double().norm(dim=1).mean())
 
-    def _over_draws(self, measured: Callable[[_Play], Measurement]) -> Measurement:
+    def _over_draws(self, measured: Callable[[Play], Measurement]) -> Measurement:
         """The measurement at the present weights, averaged over the draws of noise; one where there is no noise."""
         draws = []
         for play in self._played():
@@ -142,16 +145,16 @@ class Sweep:
             draws.append(measured(play))
         return self._in_given_order(averaged(draws))
 
-    def _played(self) -> Iterator[_Play]:
+    def _played(self) -> Iterator[Play]:
         """Give the model one draw of noise after the other, with what is played then."""
         for draw in self._settings.noise.of(self._resident.module):
             yield self._plays[draw]
 
-    def _settle(self, play: _Play) -> None:
+    def _settle(self, play: Play) -> None:
         """Give BatchNorm the statistics of the present weights."""
         self._batchnorm.settle(self._resident, self._examples_of(play) if play.estimated is None else play.estimated)
 
-    def _examples_of(self, play: _Play) -> Tensor:
+    def _examples_of(self, play: Play) -> Tensor:
         """The examples that statistics are estimated from."""
         return self._batchnorm.examples(self._resident, self._inputs, self._labels, play.attack, play.starts)
 
@@ -196,20 +199,20 @@ class Sweep:
     def _on_device(self, direction: Weights) -> Weights:
         return {name: part.to(self._device) for name, part in direction.items()}
 
-    def _objective(self, examples: Examples) -> list[_Play]:
+    def _objective(self, examples: Examples) -> list[Play]:
         """What is played under each draw of noise."""
         attack, num_draws = self._settings.attack, self._settings.noise.count
         if self._settings.objective == "clean":
-            return [_Play(attack=NoAttack())] * num_draws
+            return [Play(attack=NoAttack())] * num_draws
         starts = attack.starts(examples.ids, examples.image_shape, seed=self._settings.seed)
-        play = _Play(attack=attack, starts=None if starts is None else starts.to(self._device))
+        play = Play(attack=attack, starts=None if starts is None else starts.to(self._device))
         if self._settings.objective == "adversarial":
             return [play] * num_draws
         return [self._recorded(play) for _ in self._settings.noise.of(self._resident.module)]
 
-    def _recorded(self, play: _Play) -> _Play:
+    def _recorded(self, play: Play) -> Play:
         """The examples that are made at the centre, to be played again at every point."""
-        recorder = _Recorder(play.attack)
+        recorder = Recorder(play.attack)
         with arithmetic(self._settings.precision, self._device):
             # As the examples that are measured, those of the statistics are made once.
             play = replace(play, estimated=self._examples_of(play))
@@ -219,7 +222,7 @@ class Sweep:
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Play:
+class Play:
     """What a model meets at every point under one draw of its noise.
 
     Attributes:
@@ -233,7 +236,7 @@ class _Play:
     estimated: Tensor | None = None
 
 
-class _Recorder:
+class Recorder:
     """Passes an attack through and keeps what it made, batch by batch."""
 
     def __init__(self, attack: Attack) -> None:

@@ -442,3 +442,46 @@ def test_parametric_noise_is_averaged_over_draws_and_said(here: Path, call: Call
     code, _, error = call("plot-1d", "a.pt", *SMALL, "--noise-draws", "2")
     assert code == 1
     assert "--noise-draws is for networks with parametric noise, and none of these has any; leave it out." in error
+
+
+def test_until_se_takes_one_number_of_examples_for_all_curves(here: Path, call: Call) -> None:
+    wide = ("--directions", "1", "--alpha", "-1:1:3", "--examples", "300", "--attack", "pgd-1", "--device", "cpu")
+    code, out, _ = call("plot-1d", "a.pt", "b.pt", *wide, "--until-se", "5")
+    assert code == 0
+    assert "examples    100 of 300 examples, standard error at most 0.0" in out
+    whole = [surface for surface in map(load_surface, surfaces_in(here)) if surface.num_points == 4]
+    assert [len(surface.example_ids) for surface in whole] == [100, 100]
+    again = call("plot-1d", "a.pt", "b.pt", *wide, "--until-se", "5")
+    assert again[:2] == (0, out)
+
+
+def test_until_se_says_when_there_are_too_few_examples(
+    here: Path, call: Call, caplog: pytest.LogCaptureFixture
+) -> None:
+    code, _, err = call("plot-1d", "a.pt", *SMALL, "--until-se", "1e-6")
+    assert code == 0
+    said = err + caplog.text
+    assert "20 of 20 examples, standard error at most" in said and "--until-se 1e-06 needs more --examples." in said
+
+
+def test_until_se_is_refused_with_shards(here: Path, call: Call) -> None:
+    code, _, err = call("plot-1d", "a.pt", *SMALL, "--until-se", "0.1", "--shard", "1/2")
+    assert code == 1
+    assert "--until-se finds the number of examples first, which shards cannot share; give --examples N." in err
+
+
+def test_warm_start_prints_its_bias(here: Path, call: Call) -> None:
+    code, out, _ = call("plot-1d", "a.pt", *SMALL, "--warm-start", "1")
+    assert code == 0
+    said = [line for line in out.splitlines() if line.startswith("warm start  a: ")]
+    assert len(said) == 2 and "at -1 along direction 0" in said[0] and "by the full attack (" in said[1]
+    assert "beside the centre 1 step from the neighbour's examples on" in out
+    code, out, _ = call("plot-1d", "a.pt", *SMALL, "--warm-start", "1", "--json")
+    rows = json.loads(out)["warm_starts"]
+    assert code == 0 and [row["alpha"] for row in rows] == [-1, 1] and {"label", "warm", "full"} < set(rows[0])
+
+
+@pytest.mark.parametrize("other", [("--dry-run",), ("--shard", "1/2")], ids=lambda other: other[0])
+def test_warm_start_is_refused_where_lines_are_not_whole(here: Path, call: Call, other: tuple[str, ...]) -> None:
+    code, _, err = call("plot-1d", "a.pt", *SMALL, "--warm-start", "1", *other)
+    assert code == 1 and "--warm-start walks along whole lines" in err

@@ -1,0 +1,112 @@
+"""How many examples a surface needs: no more than its standard error asks for."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from landscape.errors import InputError
+from landscape.randomness import Stream, permutation
+from landscape.surfaces.compute import run_plan
+from landscape.surfaces.surface import Grid
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from landscape.surfaces.plan import SurfacePlan
+    from landscape.surfaces.surface import Surface
+
+FEWEST = 100
+"""Examples to begin with; fewer say little about their own spread."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class SampleSize:
+    """What was found.
+
+    Attributes:
+        plans: the given plans, with n examples each, by their rule.
+        num_examples: n.
+        largest: how many there were to choose from.
+        error: the largest standard error that was measured with n examples; of plans that needed fewer, with those.
+    """
+
+    plans: list[SurfacePlan]
+    num_examples: int
+    largest: int
+    error: float
+
+
+def enough_examples(
+    plans: Sequence[SurfacePlan], until_se: float, *, cache_dir: Path | str | None = None
+) -> SampleSize:
+    """The plans with only as many of their examples as the standard error of the mean loss needs to be `until_se`.
+
+    Where it is looked at: at the centre and the outermost nodes of the first line or plane, where landscapes are
+    highest. From 100 examples on, n grows as (SE / until_se)^2 asks for until every such point of every plan has a
+    standard error of at most `until_se`, or there are no more examples. One n serves all plans and all of their points:
+    differences stay paired, and no statistics of a surface know about the rule. The n examples are the first ones of a
+    permutation that the seed names. What was measured on the way is kept in the cache, and is part of the surface.
+
+    Args:
+        plans: of the same examples.
+        until_se: in units of the loss, above 0.
+        cache_dir: as in `run_plan`.
+
+    Raises:
+        InputError: a number outside its range, or plans of other examples than the first.
+        SurfaceError, BusyError: as `run_plan`.
+    """
+    if not (math.isfinite(until_se) and until_se > 0):
+        raise InputError(f"a standard error to reach is a finite number above 0, got {until_se:g}.")
+    if len({plan.examples.digest() for plan in plans}) != 1:
+        raise InputError("one number of examples is chosen for plans of the same examples, got others.")
+    largest = len(plans[0].examples)
+    count, error = min(FEWEST, largest), 0.0
+    for plan in plans:
+        while True:
+            error_here = _largest_error(run_plan(_outline(with_examples(plan, count, until_se)), cache_dir=cache_dir))
+            if error_here <= until_se or count == largest:
+                break
+            count = min(largest, _rounded_up(count * (error_here / until_se) ** 2))
+        error = max(error, error_here)
+    chosen = [with_examples(plan, count, until_se) for plan in plans]
+    return SampleSize(plans=chosen, num_examples=count, largest=largest, error=error)
+
+
+def with_examples(plan: SurfacePlan, count: int, until_se: float) -> SurfacePlan:
+    """The plan with the first `count` of its examples in random order, in the order of their ids, and its rule."""
+    largest = len(plan.examples)
+    order = permutation(largest, seed=plan.settings.seed, stream=Stream.SAMPLE)
+    chosen = plan.examples.take(np.sort(order[:count]))
+    return replace(plan, examples=chosen, sampling={"until_se": until_se, "at_most": largest})
+
+
+def _outline(plan: SurfacePlan) -> SurfacePlan:
+    """The outermost nodes of the first line or plane; the centre belongs to every surface."""
+    grid = plan.settings.grid
+    ends = Grid(alpha=_ends(grid.alpha), beta=None if grid.beta is None else _ends(grid.beta))
+    return replace(plan, settings=replace(plan.settings, grid=ends), num_directions=1)
+
+
+def _ends(axis: tuple[float, ...]) -> tuple[float, ...]:
+    return tuple(sorted({axis[0], axis[-1]}))
+
+
+def _largest_error(surface: Surface) -> float:
+    """The largest standard error over examples of the mean loss at a point; infinite where a loss is not finite."""
+    points = [surface.centre_values(), *surface.values().reshape(-1, len(surface.example_ids))]
+    errors = [float(np.std(losses, ddof=1)) / math.sqrt(len(losses)) if len(losses) > 1 else 0.0 for losses in points]
+    return max(error if math.isfinite(error) else math.inf for error in errors)
+
+
+def _rounded_up(number: float) -> int:
+    """To two digits, so that rounding of losses hardly ever decides about n."""
+    if not math.isfinite(number):
+        return 2**62
+    unit = int(10 ** max(0, len(str(int(number))) - 2))
+    return math.ceil(number / unit) * unit
