@@ -37,6 +37,7 @@ from cuda_bench import CUDA_DIGITS, Bench, OutOfTime, make_bench
 from harness import RESULTS, append_rows, note, print_table, warn_if_busy
 
 from landscape.devices import find_device
+from landscape.errors import LandscapeError
 
 RESERVE = 10.0
 """Seconds of the budget kept for the table."""
@@ -96,7 +97,11 @@ def _run(bench: Bench, name: str, out: Path, *, needs_time: bool) -> None:
             bench.say(name, "the case took", "all", time.monotonic() - began, "s")
         except OutOfTime:
             bench.say(name, "the rest of the case", "all", "stopped", "", "budget")
-        except (RuntimeError, ValueError) as error:  # out of memory, a compiler that fails: the others still count
+        except (
+            RuntimeError,
+            ValueError,
+            LandscapeError,
+        ) as error:  # out of memory, a compiler that fails: the others still count
             bench.require(False, f"{name} failed: {str(error).strip().splitlines()[0]}")
     bench.forget_memory()
     append_rows(out / "cuda.csv", bench.rows[first:])
