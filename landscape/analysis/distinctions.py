@@ -18,12 +18,15 @@ DIGEST_LENGTH = 6
 
 
 def distinctions(spec: Mapping[str, Any]) -> str:
-    """Attack and objective, then whatever else is not as usual: loss, BatchNorm, directions, range, seed, precision.
+    """Attack and objective, then whatever else is not as usual: loss, BatchNorm, directions, range, how the
+    number of examples was found, seed, precision.
 
     Two specifications with equal words differ in model, examples and numbers of directions and nodes at most.
     """
     parts = [_attack(spec), *_loss(spec), *_batchnorm(spec), *_directions(_mapping(spec.get("directions")))]
     parts += _range(_mapping(spec.get("grid")))
+    until_se = _mapping(spec.get("data")).get("until_se")
+    parts += [] if until_se is None else [f"examples until SE {_number(until_se)}"]
     parts += [f"seed {seed}" for seed in _seeds(spec)]
     parts += [printable(precision) for precision in [spec.get("precision", "fp32")] if precision != "fp32"]
     draws = _mapping(spec.get("noise")).get("draws", 1)
