@@ -245,10 +245,11 @@ def _describe_rule(surface: Surface) -> str:
     data = _mapping(surface.spec.get("data"))
     if "until_se" not in data:
         return ""
-    return (
-        f" (at random from {_plain(data.get('at_most'))}, as many as a standard error of {_plain(data['until_se'])} "
-        f"needs at the centre and the ends of the first {'line' if surface.grid.beta is None else 'plane'})"
-    )
+    at_most, where = data.get("at_most"), "line" if surface.grid.beta is None else "plane"
+    whole = at_most == len(surface.example_ids)
+    said = "all of them for" if whole else f"at random from {_plain(at_most)}, as many as needed for"
+    error = f"a standard error of {_plain(data['until_se'])}"
+    return f" ({said} {error} at the centre and the ends of the first {where})"
 
 
 def _describe_directions(surface: Surface, recipe: Mapping[str, Any]) -> str:

@@ -133,8 +133,12 @@ def test_the_rule_is_part_of_the_key_and_of_the_words(digits: Examples) -> None:
     given = replace(chosen, sampling={})
     assert chosen.spec["data"] == {**given.spec["data"], "until_se": 100.0, "at_most": 600}
     assert chosen.key != given.key and not {"until_se", "at_most"} & set(given.spec["data"])
-    words = "as many as a standard error of 100.0 needs at the centre and the ends of the first line"
-    assert describe_settings(run_plan(chosen))["Examples"] == f"100 of digits train (at random from 600, {words})"
+    words = "a standard error of 100.0 at the centre and the ends of the first line)"
+    assert describe_settings(run_plan(chosen))["Examples"] == (
+        f"100 of digits train (at random from 600, as many as needed for {words}"
+    )
+    whole = with_examples(plan, 600, 100.0)
+    assert describe_settings(run_plan(whole))["Examples"] == f"600 of digits train (all of them for {words}"
     assert describe_settings(run_plan(given))["Examples"] == "100 of digits train"
 
 
