@@ -36,6 +36,7 @@ _HOMES = {
     "Grid": "surfaces.surface",
     "Surface": "surfaces.surface",
     "compute_surface": "surfaces.compute",
+    "evaluate": "surfaces.evaluation",
     "load_surface": "surfaces.store",
     "rise": "analysis.statistics",
     "paired_difference": "analysis.statistics",

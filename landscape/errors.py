@@ -23,6 +23,10 @@ class ModelError(LandscapeError):
     """A model is unknown, cannot be built, or does not fit its inputs."""
 
 
+class AttackError(LandscapeError):
+    """An attack left its ball or the pixel box, or cannot run here."""
+
+
 class CheckpointError(LandscapeError):
     """A checkpoint cannot be read, is unsafe to read, or does not fit its model."""
 

@@ -12,7 +12,8 @@ from landscape.names import QUANTITIES
 if TYPE_CHECKING:
     from landscape.surfaces.surface import Surface
 
-RANDOM, TOWARDS, PRINCIPAL, WORST_CASE, HESSIAN, SAVED = (
+NONE, RANDOM, TOWARDS, PRINCIPAL, WORST_CASE, HESSIAN, SAVED = (
+    "none",
     "random",
     "interpolation",
     "principal-components",
@@ -125,6 +126,8 @@ def symbol_of(surfaces: Sequence[Surface]) -> str:
 def describe_kind(surface: Surface, recipe: Mapping[str, Any]) -> str:
     """The directions of a surface that are not random, in words."""
     kind = kind_of(surface)
+    if kind == NONE:
+        return "none, the model at its own weights"
     if kind == TOWARDS:
         names = ", ".join(mark.name for mark in marks_of(surface))
         return f"from the checkpoint (0) towards {names or 'another one'} (1)"

@@ -101,11 +101,15 @@ def why_no_rise(surface: Surface, radius: float) -> str | None:
 
 
 def require_line(surface: Surface) -> None:
-    """Refuse a two-dimensional surface.
+    """Refuse a surface that is no line.
 
     Raises:
-        InputError: the surface has a second axis.
+        InputError: the surface has a second axis, or no direction at all.
     """
+    if not len(surface.direction_ids):
+        raise InputError(
+            "curves need a surface along directions, got an evaluation of undisplaced weights; see landscape evaluate."
+        )
     if surface.grid.beta is not None:
         raise InputError("curves and rises need a surface along one direction at a time, got one over a plane.")
 

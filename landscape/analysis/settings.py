@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from landscape.analysis.directions import RANDOM, TOWARDS, describe_findings, describe_kind, kind_of, symbol_of
+from landscape.analysis.directions import NONE, RANDOM, TOWARDS, describe_findings, describe_kind, kind_of, symbol_of
 from landscape.analysis.loss_words import loss_words
 from landscape.analysis.pairing import attack_seed
 
@@ -189,6 +189,8 @@ def describe_objective(surface: Surface) -> str:
     """The objective of a surface in words."""
     if not is_attacked(surface):
         return OBJECTIVES["clean"]
+    if kind_of(surface) == NONE:
+        return "at the model's own weights"
     words = OBJECTIVES if surface.grid.beta is None else OBJECTIVES | PLANE_OBJECTIVES
     said = words.get(objective_of(surface), objective_of(surface))
     return said if surface.grid.beta is not None else said.replace("α", symbol_of([surface]))

@@ -118,14 +118,19 @@ def write_texts(file: File, texts: Mapping[str, str]) -> None:
 
 def add_array(file: File, name: str, array: npt.NDArray[Any], dimensions: Sequence[str]) -> Dataset:
     """Write an array with checksums in one chunk, its axes named by the scales of these names."""
-    dataset = file.create_dataset(name, data=array, chunks=array.shape, fletcher32=True)
+    dataset = file.create_dataset(name, data=array, **_whole(array.shape))
     attach(file, dataset, dimensions)
     return dataset
 
 
 def add_scale(file: File, name: str, scale: npt.NDArray[Any]) -> None:
     """Write the labels of a dimension."""
-    file.create_dataset(name, data=scale, chunks=scale.shape, fletcher32=True).make_scale(name)
+    file.create_dataset(name, data=scale, **_whole(scale.shape)).make_scale(name)
+
+
+def _whole(shape: tuple[int, ...]) -> dict[str, Any]:
+    """How an array is stored that is read as a whole; HDF5 has no chunks of an array with nothing in it."""
+    return {} if 0 in shape else {"chunks": shape, "fletcher32": True}
 
 
 def attach(file: File, dataset: Dataset, dimensions: Sequence[str]) -> None:

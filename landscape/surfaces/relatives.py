@@ -1,11 +1,14 @@
-"""Points that surfaces share: the same measurement on another grid or with another number of directions."""
+"""Points that surfaces share: the same measurement on another grid or with another number of directions.
+
+The centre depends on no direction at all: a surface of the centre alone takes it from any other.
+"""
 
 from __future__ import annotations
 
 import contextlib
 import logging
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -39,18 +42,25 @@ def family_of(spec: Mapping[str, Any]) -> str:
     return digest_json({name: value for name, value in spec.items() if name not in shared})
 
 
+def centre_of(spec: Mapping[str, Any]) -> str:
+    """The common name of all surfaces with the same measurement at the centre."""
+    apart = (*_SHARED_BETWEEN_RELATIVES, "directions")
+    return digest_json({name: value for name, value in spec.items() if name not in apart})
+
+
 def relatives(
     store: SurfaceStore, key: str, spec: Mapping[str, Any], done: set[Point]
 ) -> Iterator[tuple[Surface, dict[Point, Point]]]:
-    """Yield surfaces of the same family with the points, ours to theirs, that they have and `done` lacks."""
-    family = family_of(spec)
+    """Yield surfaces that share points with the points, ours to theirs, that they have and `done` lacks."""
     grid, num_directions = layout(spec)
     if len(done) > num_directions * math.prod(grid.shape):
         return  # everything is there, the centre included
-    for other in sorted(_keys_of_family(store, family) - {key}):
+    kin = family_of if num_directions else centre_of
+    name = kin(spec)
+    for other in sorted((_keys_of_family(store, name) if num_directions else _keys_of_centre(store, name)) - {key}):
         try:
             surface = store.collect(other)
-            if surface is None or family_of(surface.spec) != family:
+            if surface is None or kin(surface.spec) != name:
                 continue
             shared = shared_points(grid, num_directions, surface.grid, len(surface.direction_ids))
             theirs = surface.done_points()
@@ -63,16 +73,30 @@ def relatives(
 
 
 def _keys_of_family(store: SurfaceStore, family: str) -> set[str]:
-    found = set()
+    found = _keys_of_journals(store, family_of, family)
     for path in surface_file.files_in(store.folder):
         with _skipped(path):
             if surface_file.read_family(path) == family:
                 found.add(path.stem)
+    return found
+
+
+def _keys_of_centre(store: SurfaceStore, centre: str) -> set[str]:
+    found = _keys_of_journals(store, centre_of, centre)
+    for path in surface_file.files_in(store.folder):
+        with _skipped(path):
+            if centre_of(surface_file.read_attributes(path).spec) == centre:
+                found.add(path.stem)
+    return found
+
+
+def _keys_of_journals(store: SurfaceStore, kin: Callable[[Mapping[str, Any]], str], name: str) -> set[str]:
+    found = set()
     for folder in store.folder.glob(f"*{journal.FOLDER_SUFFIX}"):
         for path in journal.files_in(folder):
             with _skipped(path):
                 header = journal.read_header(path)
-                if header is not None and family_of(header.spec) == family:
+                if header is not None and kin(header.spec) == name:
                     found.add(folder.name.removesuffix(journal.FOLDER_SUFFIX))
     return found
 

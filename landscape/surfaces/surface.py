@@ -243,7 +243,7 @@ class Draft:
 
 
 def layout(spec: Mapping[str, Any]) -> tuple[Grid, int]:
-    """The grid and the number of directions that a specification names.
+    """The grid and the number of directions that a specification names; 0 where the centre alone is measured.
 
     Raises:
         InputError: `grid` or `num_directions` is absent or makes no sense.
@@ -252,8 +252,8 @@ def layout(spec: Mapping[str, Any]) -> tuple[Grid, int]:
         grid, num_directions = Grid.from_spec(spec["grid"]), spec["num_directions"]
     except (KeyError, TypeError, ValueError, OverflowError) as error:
         raise InputError(f"a surface's specification needs a grid and num_directions, got {error!r}.") from error
-    if not isinstance(num_directions, int) or isinstance(num_directions, bool) or num_directions < 1:
-        raise InputError(f"a surface needs a whole number of at least 1 direction, got {num_directions!r}.")
+    if not isinstance(num_directions, int) or isinstance(num_directions, bool) or num_directions < 0:
+        raise InputError(f"a surface has a whole number of directions, 0 or more, got {num_directions!r}.")
     return grid, num_directions
 
 

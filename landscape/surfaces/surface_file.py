@@ -157,8 +157,10 @@ def _add_points(file: File, name: str, surface: Surface, dimensions: list[str]) 
     dtype, fill = ARRAYS[name]
     shape = (*surface.status.shape, len(surface.example_ids))
     chunk = (1,) * surface.status.ndim + shape[-1:]
-    filters = {"shuffle": True, "compression": "gzip", "compression_opts": 1, "fletcher32": True}
-    dataset = file.create_dataset(name, shape, dtype, chunks=chunk, fillvalue=fill, **filters)
+    filters: dict[str, Any] = {"shuffle": True, "compression": "gzip", "compression_opts": 1, "fletcher32": True}
+    # HDF5 has no chunks of an array with nothing in it.
+    stored = {} if 0 in shape else {"chunks": chunk, **filters}
+    dataset = file.create_dataset(name, shape, dtype, fillvalue=fill, **stored)
     attach(file, dataset, dimensions)
     if fill == NO_VERDICT:
         dataset.attrs["_FillValue"] = np.uint8(fill)
@@ -262,7 +264,7 @@ def _verify_values(file: File, path: Path, surface: Surface) -> None:
     sources = np.append(surface.provenance_index, np.int32(surface.centre_provenance))
     stored = int(np.count_nonzero(surface.status))
     room = True
-    for name, (dtype, _) in ARRAYS.items():
+    for name, (dtype, _) in ARRAYS.items() if stored else ():
         chunks, size = storage_of(file, name)
         least = stored * len(surface.labels) * np.dtype(dtype).itemsize
         room = room and chunks >= stored and size * DEFLATE_LIMIT >= least

@@ -130,7 +130,7 @@ def test_a_grid_survives_its_specification(grid: Grid) -> None:
         pytest.param({}, id="empty"),
         pytest.param({"grid": 3, "num_directions": 1}, id="no grid"),
         pytest.param({"grid": {"alpha": [0.0, "x"], "beta": None}, "num_directions": 1}, id="text"),
-        pytest.param({"grid": {"alpha": [0.0], "beta": None}, "num_directions": 0}, id="no direction"),
+        pytest.param({"grid": {"alpha": [0.0], "beta": None}, "num_directions": -1}, id="fewer than none"),
         pytest.param({"grid": {"alpha": [0.0], "beta": None}, "num_directions": 2.0}, id="not whole"),
         pytest.param({"grid": {"alpha": [0.0], "beta": None}, "num_directions": True}, id="boolean"),
     ],
