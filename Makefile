@@ -29,5 +29,5 @@ clean:
 # The file marks a finished install: an interrupted one is taken up again, a changed pin is installed.
 $(INSTALLED): pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install -c constraints.txt -e '.[dev]'
+	$(BIN)/python -m pip install -c constraints.txt -e '.[dev,eval]'
 	touch $@

@@ -77,6 +77,11 @@ def run_checkpoints(folder: str | Path) -> list[tuple[int, Path]]:
     return sorted(found.items())
 
 
+def is_of_run(path: Path) -> bool:
+    """Whether a file is named as the checkpoints of a run folder are."""
+    return re.fullmatch(r"epoch-\d+|best|last", path.stem) is not None
+
+
 def epoch_of(path: Path) -> int:
     """The finished epochs that a checkpoint of this package says it has.
 

@@ -32,6 +32,7 @@ class Stream(IntEnum):
     MIXUP = 5  # a = batch, b = use, c = epoch
     WEIGHT_NOISE = 6  # a = batch, b = position of the parameter, c = epoch
     PARAMETRIC_NOISE = 7  # a = draw, b = position of the layer, c = 0 for measuring, 1 + epoch in training
+    ATTACK_NOISE = 8  # a = turn; the seed is the digest of an attack's start
     LANCZOS_START = 9
     BATCHNORM = 11  # order of the examples in the batches whose statistics are taken
     BOOTSTRAP = 16  # of runs

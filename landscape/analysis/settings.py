@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from landscape.analysis.directions import NONE, RANDOM, TOWARDS, describe_findings, describe_kind, kind_of, symbol_of
@@ -101,6 +101,9 @@ def describe_attack(spec: Mapping[str, Any]) -> str:
     name = printable(settings.pop("name", "not recorded"))
     if name in ("none", "not recorded"):
         return name.replace("none", "no attack")
+    if name == "transfer":
+        surrogate = _plain(settings.get("surrogate"))[:12]
+        return f"transfer of {describe_attack(settings)}, made on another model ({surrogate})"
     parts = [_attack_title(name, settings)]
     if norm := settings.pop("norm", None):
         parts.append(THREATS.get(str(norm), _plain(norm)))
@@ -113,6 +116,7 @@ def describe_attack(spec: Mapping[str, Any]) -> str:
     if (warm_steps := settings.pop("warm_steps", None)) is not None:
         steps = "1 step" if warm_steps == 1 else f"{_plain(warm_steps)} steps"
         parts.append(f"beside the centre {steps} from the neighbour's examples on")
+    parts += [words(settings.pop(key)) for key, words in ATTACK_SETTINGS.items() if key in settings]
     return ", ".join([*parts, *(f"{key} {_plain(value)}" for key, value in settings.items())])
 
 
@@ -287,9 +291,18 @@ def _describe_seeds(surface: Surface, recipe: Mapping[str, Any]) -> str:
 
 
 def _attack_title(name: str, settings: dict[str, Any]) -> str:
-    if name != "pgd":
+    if parts := settings.pop("parts", None):
+        named = ", ".join(printable(part).upper() for part in parts) if isinstance(parts, list) else _plain(parts)
+        return f"AutoAttack ({named})" if name == "autoattack" else named
+    if name not in TITLES:
         return name.upper()
     steps = settings.pop("num_steps", "?")
+    if name != "pgd":
+        return f"{TITLES[name]}-{steps}"
+    if (loss := _mapping(settings.get("loss"))).get("name") == "margin":
+        settings.pop("loss")
+        settings["kappa"] = loss.get("kappa")
+        return f"CW-{steps}"
     if steps == 1 and "epsilon" in settings and settings["epsilon"] == settings.get("step_size"):
         return "FGSM-RS" if settings.get("random_start", True) else "FGSM"
     return f"PGD-{steps}"
@@ -302,6 +315,21 @@ def _describe_starts(settings: dict[str, Any]) -> list[str]:
     if restarts is None:
         return []
     return ["1 random start" if restarts == 1 else f"worst of {restarts} random starts"]
+
+
+TITLES = {"pgd": "PGD", "spsa": "SPSA", "feature": "Feature"}
+"""Attacks that are called by their number of steps."""
+
+ATTACK_SETTINGS: Mapping[str, Callable[[Any], str]] = {
+    "kappa": lambda kappa: f"κ = {_plain(kappa)}",
+    "averaged_over": lambda draws: f"gradient averaged over {_plain(_mapping(draws).get('draws'))} draws of noise",
+    "num_samples": lambda count: f"{_plain(count)} samples",
+    "delta": lambda delta: f"δ = {_plain(delta)}",
+    "targets": lambda digest: "towards random examples of other classes",
+    "batch_size": lambda size: f"batches of {_plain(size)}",
+    "package": lambda name: f"by {_plain(name)}",
+}
+"""What the settings of attacks other than PGD mean, in the order in which they are said."""
 
 
 def _mapping(value: Any) -> Mapping[str, Any]:

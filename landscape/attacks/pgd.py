@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from operator import index
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import torch
 
@@ -21,14 +21,26 @@ if TYPE_CHECKING:
     from landscape.protocols import Attack, Forward
 
 
+class AscendedLoss(Protocol):
+    """A loss that an attack ascends."""
+
+    def settings(self) -> Mapping[str, Any]:
+        """What determines it, as plain JSON values."""
+        ...
+
+    def __call__(self, logits: Tensor, labels: Tensor) -> Tensor:
+        """Losses (B,) of logits (B, K) and labels (B,)."""
+        ...
+
+
 @dataclass(frozen=True, kw_only=True)
 class PGD:
     """PGD as in the reference implementation of AWP (Wu et al. 2020, Eq. 14), on per-example losses.
 
-    From a random start in the ball, `num_steps` times: a step along the input gradient of the cross-entropy, projection
-    to the ball, then to the pixel box [0, 1]. The last iterate is returned, not the best one. The gradient is that of
-    the sum over the batch, not of its mean as in the reference, so that an example's result does not depend on the
-    batch (this matters in L2 only, where 1e-10 is added to the gradient's norm).
+    From a random start in the ball, `num_steps` times: a step along the input gradient of the loss, projection to the
+    ball, then to the pixel box [0, 1]. The last iterate is returned, not the best one. The gradient is that of the sum
+    over the batch, not of its mean as in the reference, so that an example's result does not depend on the batch (this
+    matters in L2 only, where 1e-10 is added to the gradient's norm).
 
     Attributes:
         threat: the ball.
@@ -36,6 +48,7 @@ class PGD:
         num_steps: gradient steps, at least 1.
         num_restarts: independent random starts, at least 1.
         random_start: whether to start at random; otherwise at the input.
+        loss: what it ascends; the cross-entropy by default.
 
     Raises:
         InputError: a number outside its range.
@@ -46,6 +59,7 @@ class PGD:
     num_steps: int
     num_restarts: int = 1
     random_start: bool = True
+    loss: AscendedLoss | None = None
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "step_size", float(self.step_size))
@@ -67,6 +81,8 @@ class PGD:
             "num_steps": self.num_steps,
             "num_restarts": self.num_restarts,
             "random_start": self.random_start,
+            # Not named where it is the cross-entropy: keys from before there was a choice stay what they are.
+            **({} if self.loss is None else {"loss": dict(self.loss.settings())}),
         }
 
     def starts(self, ids: Tensor, shape: tuple[int, ...], *, seed: int, epoch: int = 0) -> Tensor | None:
@@ -78,7 +94,7 @@ class PGD:
     def restarts(self, forward: Forward, inputs: Tensor, labels: Tensor, starts: Tensor | None) -> Iterator[Tensor]:
         """Yield adversarial inputs, once for each start."""
         for start in [torch.zeros_like(inputs)] if starts is None else starts:
-            yield self._ascend(forward, inputs, labels, start)
+            yield self.ascend(inputs, start, lambda moved: input_gradient(forward, moved, labels, loss=self.loss))
 
     def __call__(
         self, forward: Forward, inputs: Tensor, labels: Tensor, *, ids: Tensor | None = None, seed: int = 0
@@ -86,12 +102,12 @@ class PGD:
         """The adversarial inputs with the largest loss over the restarts; see `strongest`."""
         return strongest(self, forward, inputs, labels, ids=ids, seed=seed)
 
-    def _ascend(self, forward: Forward, inputs: Tensor, labels: Tensor, start: Tensor) -> Tensor:
+    def ascend(self, inputs: Tensor, start: Tensor, gradient: Callable[[Tensor], Tensor]) -> Tensor:
+        """The last of `num_steps` iterates from `start`, along `gradient` of the moved inputs (B, C, H, W)."""
         lower, upper = -inputs, 1.0 - inputs
         delta = start.clamp(lower, upper)
         for _ in range(self.num_steps):
-            gradient = input_gradient(forward, inputs + delta, labels)
-            delta = self.threat.step(delta, gradient, self.step_size).clamp(lower, upper)
+            delta = self.threat.step(delta, gradient(inputs + delta), self.step_size).clamp(lower, upper)
         return (inputs + delta).clamp(0.0, 1.0)
 
 
@@ -124,18 +140,20 @@ class NoAttack:
         return inputs
 
 
-def input_gradient(forward: Forward, inputs: Tensor, labels: Tensor) -> Tensor:
-    """Gradient of the summed cross-entropy with respect to the inputs (B, C, H, W); parameters get none.
+def input_gradient(forward: Forward, inputs: Tensor, labels: Tensor, *, loss: AscendedLoss | None = None) -> Tensor:
+    """Gradient of the summed loss with respect to the inputs (B, C, H, W); parameters get none.
+
+    The loss is the cross-entropy by default.
 
     Raises:
         ModelError: the logits do not depend on the inputs by any path that autograd knows.
     """
     with torch.enable_grad():
         inputs = inputs.detach().requires_grad_()
-        loss = cross_entropy(forward(inputs), labels).sum()
-        if not loss.requires_grad:
+        total = (loss or cross_entropy)(forward(inputs), labels).sum()
+        if not total.requires_grad:
             raise ModelError("the model's logits carry no gradient to its inputs; its forward must not detach them.")
-        (gradient,) = torch.autograd.grad(loss, [inputs])
+        (gradient,) = torch.autograd.grad(total, [inputs])
     return gradient
 
 

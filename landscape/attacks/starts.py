@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import math
 from typing import TYPE_CHECKING, Any
 
@@ -9,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from landscape.randomness import Stream, gaussian, uniform
+from landscape.randomness import Stream, gaussian, raw_words, uniform
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -46,6 +47,21 @@ def random_starts(
             else:
                 starts[restart, row] = _in_l2_ball(size, threat.epsilon, name)
     return torch.from_numpy(starts).view(num_restarts, len(ids), *shape)
+
+
+def words_of(start: Tensor, count: int, *, turn: int = 0) -> npt.NDArray[np.uint64]:
+    """`count` random 64-bit words that belong to a start, for attacks that draw numbers on their way.
+
+    An attack is given starts and no ids. Equal starts have equal words, so these too are a function of seed, example
+    and restart alone.
+
+    Args:
+        start: (C, H, W) on the CPU, one example's.
+        count: how many words.
+        turn: other words each turn.
+    """
+    name = hashlib.sha256(start.contiguous().numpy().tobytes()).digest()
+    return raw_words(count, seed=int.from_bytes(name[:8], "little"), stream=Stream.ATTACK_NOISE, a=turn)
 
 
 def _in_l2_ball(size: int, epsilon: float, name: dict[str, Any]) -> npt.NDArray[np.float64]:

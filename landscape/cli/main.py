@@ -24,6 +24,7 @@ COMMANDS = {
         "landscape.cli.lsc_groups",
         "Landscapes of groups of examples: by loss, class or correctness.",
     ),
+    "evaluate": ("landscape.cli.evaluate", "Natural and robust accuracy under named attacks, and the gap."),
     "check": ("landscape.cli.check", "Does the landscape of a checkpoint deserve trust?"),
     "perturbed-loss": (
         "landscape.cli.perturbed_loss",

@@ -13,14 +13,14 @@ SECONDS_BETWEEN_LINES = 10.0
 
 
 @contextlib.contextmanager
-def progress_bar(title: str, *, quiet: bool = False) -> Iterator[Callable[[int, int], None]]:
+def progress_bar(title: str, *, quiet: bool = False, unit: str = "points") -> Iterator[Callable[[int, int], None]]:
     """Yield a function of (done, total) that shows how far `title` is and how long it still takes; on stderr."""
     if quiet:
         yield lambda done, total: None
     elif sys.stderr.isatty():
-        yield from _bar(title)
+        yield from _bar(title, unit)
     else:
-        yield _lines(title)
+        yield _lines(title, unit)
 
 
 def duration(seconds: float) -> str:
@@ -33,7 +33,7 @@ def duration(seconds: float) -> str:
     return f"{whole // 3600} h {whole % 3600 // 60:02d} min"
 
 
-def _bar(title: str) -> Iterator[Callable[[int, int], None]]:
+def _bar(title: str, unit: str) -> Iterator[Callable[[int, int], None]]:
     from rich.console import Console
     from rich.progress import (
         BarColumn,
@@ -48,7 +48,7 @@ def _bar(title: str) -> Iterator[Callable[[int, int], None]]:
         TextColumn("{task.description}"),
         BarColumn(),
         MofNCompleteColumn(),
-        TextColumn("points"),
+        TextColumn(unit),
         TimeElapsedColumn(),
         TextColumn("left"),
         TimeRemainingColumn(),
@@ -58,7 +58,7 @@ def _bar(title: str) -> Iterator[Callable[[int, int], None]]:
         yield lambda done, total: bar.update(task, completed=done, total=total)
 
 
-def _lines(title: str) -> Callable[[int, int], None]:
+def _lines(title: str, unit: str) -> Callable[[int, int], None]:
     started = latest = time.monotonic()
     first: int | None = None
 
@@ -70,6 +70,6 @@ def _lines(title: str) -> Callable[[int, int], None]:
             return
         latest = now
         left = (now - started) / (done - first) * (total - done)
-        click.echo(f"{title}: {done} of {total} points, about {duration(left)} left", err=True)
+        click.echo(f"{title}: {done} of {total} {unit}, about {duration(left)} left", err=True)
 
     return show

@@ -13,6 +13,7 @@ from landscape.errors import CheckpointError, InputError
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from landscape.attacks.threat import ThreatModel
     from landscape.checkpoints import Checkpoint
     from landscape.datasets.examples import Examples
     from landscape.datasets.registry import DatasetInfo
@@ -71,6 +72,32 @@ def run_sources(run: Path) -> list[Source]:
     return [Source(path=path, title=f"epoch {epoch}", epoch=epoch, run=run) for epoch, path in run_checkpoints(run)]
 
 
+def evaluated_sources(named: tuple[str, ...], epochs: range | None, *, every: bool) -> list[Source]:
+    """The checkpoints that the arguments name, of a run folder its best and its last.
+
+    With `every`, all of a run folder; with `epochs`, those epochs with its best and its last.
+
+    Raises:
+        CheckpointError: there is no such file, or epochs are asked of something else than run folders.
+    """
+    if epochs is not None:
+        return [source for name in named for source in _series((name,), epochs)]
+    files = iter(find_sources(tuple(name for name in named if not Path(name).is_dir()), None))
+    found: list[Source] = []
+    for name in named:
+        run = Path(name)
+        if not run.is_dir():
+            found.append(next(files))
+        elif every:
+            found += run_sources(run)
+        else:
+            ends = [run / end for end in ("best.pt", "last.pt") if (run / end).is_file()]
+            titles = [f"{run.absolute().name}/{path.stem}" for path in ends]
+            found += [Source(path=path, title=title) for path, title in zip(ends, titles, strict=True)]
+            found += [] if ends else find_sources((name,), None)
+    return found
+
+
 def load_source(
     source: Source,
     *,
@@ -112,6 +139,7 @@ def examples_for(
     split: str,
     examples: int | str | None,
     seed: int,
+    usual: int = NUM_EXAMPLES,
 ) -> Examples:
     """The examples to measure, by `load`: N, `all`, or (None) the usual number, all where there are fewer.
 
@@ -123,7 +151,7 @@ def examples_for(
 
     name = dataset or str(checkpoint.dataset)
     if examples is None:
-        examples = min(NUM_EXAMPLES, split_size(name, split=split, data_dir=data_dir))
+        examples = min(usual, split_size(name, split=split, data_dir=data_dir))
     count = None if isinstance(examples, str) else examples
     return load(name, split=split, num_examples=count, seed=seed, data_dir=data_dir)
 
@@ -146,16 +174,31 @@ def attack_for(
         InputError: no threat model is known, or the attack's name is not.
     """
     from landscape.attacks.suite import parse_attack
-    from landscape.attacks.threat import ThreatModel
 
     if attack == "none":
         return parse_attack(attack, None)
+    threat, step = threat_for(checkpoint, info, norm=norm, epsilon=epsilon, step_size=step_size)
+    return parse_attack(attack, threat, step_size=step, num_restarts=restarts)
+
+
+def threat_for(
+    checkpoint: Checkpoint, info: DatasetInfo, *, norm: str | None, epsilon: float | None, step_size: float | None
+) -> tuple[ThreatModel, float | None]:
+    """The threat model of a checkpoint and the step of attacks in it (None: the usual share of epsilon).
+
+    What the user says, else what it was trained against, else the data set's usual one.
+
+    Raises:
+        InputError: no threat model is known.
+    """
+    from landscape.attacks.threat import ThreatModel
+
     stored, step = checkpoint.threat, checkpoint.step_size
     if stored is None and info.norm is not None and info.epsilon is not None:
         stored, step = ThreatModel(norm=info.norm, epsilon=info.epsilon), info.step_size
     usual = stored is not None and norm in (None, stored.norm) and epsilon in (None, stored.epsilon)
     if usual and stored is not None:
-        return parse_attack(attack, stored, step_size=step_size or step, num_restarts=restarts)
+        return stored, step_size or step
     if epsilon is None and stored is not None:
         raise InputError(
             f"{checkpoint.name} was trained against {stored.norm} {stored.epsilon:g}, which says nothing about {norm}; "
@@ -166,7 +209,7 @@ def attack_for(
         raise InputError(
             f"the threat model of {checkpoint.name} is not known; give --norm linf|l2 and --epsilon, for example 8/255."
         )
-    return parse_attack(attack, ThreatModel(norm=norm, epsilon=epsilon), step_size=step_size, num_restarts=restarts)
+    return ThreatModel(norm=norm, epsilon=epsilon), step_size
 
 
 def _series(named: tuple[str, ...], epochs: range) -> list[Source]:

@@ -36,6 +36,9 @@ INITIAL_ALPHA = 0.25
 MOST_DRAWS = 254
 """Counts of draws are kept in one byte."""
 
+FIRST_BESIDE = 2**20
+"""Number of the first draw that is not for measuring."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class NoiseName:
@@ -192,3 +195,17 @@ class NoiseDraws:
         for draw in range(self.count if is_noisy(model) else 1):
             set_noise(model, NoiseName(seed=self.seed, draw=draw))
             yield draw
+
+    def beside(self, model: nn.Module, turn: int) -> Iterator[int]:
+        """As `of` with draws that no measurement has, other ones each turn; afterwards the model has the noise it had.
+
+        For attackers, who do not know the noise that will classify.
+        """
+        kept = {module: module.noise for module in model.modules() if isinstance(module, NoisyLayer)}
+        try:
+            for draw in range(self.count if kept else 1):
+                set_noise(model, NoiseName(seed=self.seed, draw=FIRST_BESIDE + turn * self.count + draw))
+                yield draw
+        finally:
+            for layer, noise in kept.items():
+                layer.draw(noise)

@@ -212,6 +212,14 @@ def plan_surface(
     place = find_device(device)
     chosen_attack = NoAttack() if attack is None or objective == "clean" else attack
     policy.require(network, len(chosen), attacked=not isinstance(chosen_attack, NoAttack))
+    together = getattr(chosen_attack, "batch_size", None)
+    if together is not None:
+        # An attack that draws its random numbers for whole batches has their size in its settings.
+        if batch_size not in (None, together):
+            raise InputError(
+                f"this attack works in batches of {together}, got the batch size {batch_size}; leave it out."
+            )
+        batch_size = _whole("the batch size of an attack", together)
     if batch_size is not None and policy.batch_size(len(chosen)) not in (None, batch_size):
         raise InputError(
             f"the policy batch measures in the batches whose statistics it takes, got the batch size {batch_size}; "

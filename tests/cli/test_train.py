@@ -159,7 +159,7 @@ def test_help_reads_no_torch() -> None:
         (["--schedule", "cosine", "--lr-drop-epoch", "5"], 1, "belong to the schedule onedrop"),
         (["--method", "at-awp", "--mixup", "1.4"], 1, "mixup goes with no weight perturbation: the reference refuses"),
         (["--gamma", "0.1"], 1, "Error: the method at has no weight perturbation"),
-        (["--eval-attack", "cw-10"], 1, "Error: an attack is pgd-K"),
+        (["--eval-attack", "cv-10"], 1, "Error: an attack is pgd-K"),
         (["--device", "tpu"], 1, "Error: a device is auto, cpu, cuda or cuda:N, got 'tpu'."),
         (["--config", "none.json"], 1, "Error: none.json is not a readable JSON file of training settings"),
         (["--out", "file/run"], 1, "Error: cannot write in file/run"),

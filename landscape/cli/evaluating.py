@@ -1,0 +1,299 @@
+"""From the options of `landscape evaluate` to evaluated models: plans, and their computation attack by attack."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self
+
+from landscape import names
+from landscape.errors import InputError, Interrupted
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+    from landscape.analysis.robustness import Evaluated
+    from landscape.attacks.suite import Surroundings
+    from landscape.attacks.threat import ThreatModel
+    from landscape.attacks.transfer import Surrogate
+    from landscape.checkpoints import Checkpoint
+    from landscape.cli.sources import Source
+    from landscape.datasets.examples import Examples
+    from landscape.datasets.registry import DatasetInfo
+    from landscape.surfaces.plan import SurfacePlan
+
+
+@dataclass(frozen=True, kw_only=True)
+class Evaluating:
+    """The options of a call, by their names; `attacks` and `epsilons` as lists."""
+
+    attacks: tuple[str, ...]
+    split: str | None
+    dataset: str | None
+    data_dir: str | None
+    examples: int | str | None
+    seed: int
+    norm: str | None
+    epsilons: tuple[float | None, ...]
+    step_size: float | None
+    restarts: int
+    noise_draws: int
+    model: str | None
+    num_classes: int | None
+    normalization: str | None
+    device: str
+    precision: str
+    batch_size: int | None
+    compiled: bool
+    cache_dir: str | None
+
+    @classmethod
+    def from_options(cls, given: Mapping[str, Any]) -> Self:
+        """Its own among all options of a call.
+
+        Raises:
+            InputError: no attack, or restarts of none that has any.
+        """
+        from landscape.attacks.suite import split_attacks, takes_restarts
+
+        attacks = tuple(dict.fromkeys(name for text in given["attacks"] for name in split_attacks(text)))
+        if not attacks:
+            raise InputError("name at least one --attack, such as pgd-20.")
+        if given["restarts"] > 1 and not any(takes_restarts(name) for name in attacks):
+            raise InputError(f"none of {', '.join(attacks)} takes --restarts; leave it out.")
+        sizes = given["epsilons"] if isinstance(given["epsilons"], tuple) else (given["epsilons"],)
+        return cls(**{field.name: given[field.name] for field in fields(cls)} | {"attacks": attacks, "epsilons": sizes})
+
+    @property
+    def cache(self) -> Path:
+        """The folder of the results."""
+        from landscape import files
+
+        return Path(self.cache_dir) if self.cache_dir else files.cache_folder()
+
+    def load(self, source: Source) -> tuple[Checkpoint, DatasetInfo]:
+        """The checkpoint of a source with the facts of its data set; errors as `load_source`."""
+        from landscape.cli.sources import load_source
+
+        return load_source(
+            source,
+            model=self.model,
+            num_classes=self.num_classes,
+            normalization=self.normalization,
+            dataset=self.dataset,
+            data_dir=self.data_dir,
+        )
+
+    def splits(self, checkpoint: Checkpoint) -> tuple[str, ...]:
+        """Which splits of a checkpoint's data are evaluated.
+
+        Raises:
+            InputError: both are asked of data that are one set.
+        """
+        from landscape.datasets.registry import has_separate_splits
+
+        if self.split in names.SPLITS:
+            return (str(self.split),)
+        name = self.dataset or str(checkpoint.dataset)
+        if has_separate_splits(name, data_dir=self.data_dir):
+            return names.SPLITS
+        if self.split == "both":
+            raise InputError(f"{name} is one set of examples, not a train and a test split; leave out --split both.")
+        return ("test",)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Planned:
+    """One model on one split, with a plan for each attack.
+
+    Attributes:
+        source: the checkpoint.
+        title: what tables call it.
+        training: what its file says about its training.
+        plans: by the attack's name.
+    """
+
+    source: Source
+    title: str
+    training: Mapping[str, Any]
+    plans: Mapping[str, SurfacePlan]
+
+    @property
+    def split(self) -> str:
+        """Whose examples."""
+        return next(iter(self.plans.values())).examples.split
+
+
+def plan_all(sources: Sequence[Source], wanted: Evaluating, *, num_examples: int) -> list[Planned]:
+    """A plan for each attack, split, epsilon and checkpoint; nothing is computed yet.
+
+    Raises:
+        CheckpointError, DataError, InputError, AttackError: what is asked for is not there, or makes no sense.
+    """
+    from landscape.datasets.registry import load_examples
+
+    load = functools.cache(load_examples)  # several checkpoints look at the same examples
+    planned = [part for source in sources for part in _planned(source, wanted, load, num_examples)]
+    noisy = any("noise" in plan.spec for part in planned for plan in part.plans.values())
+    if wanted.noise_draws > 1 and not noisy:
+        raise InputError(
+            "--noise-draws is for networks with parametric noise, and none of these has any; leave it out."
+        )
+    return planned
+
+
+def evaluate_all(planned: Sequence[Planned], wanted: Evaluating, *, quiet: bool) -> list[Evaluated]:
+    """Everything from the cache, or computed attack by attack; what could fail is tried before the first one.
+
+    Raises:
+        Interrupted: stopped by the user; what was finished is in the cache.
+        AttackError: an attack cannot run here, or left its ball.
+    """
+    from landscape import files
+    from landscape.cli.progress import progress_bar
+    from landscape.surfaces.compute import is_stored
+    from landscape.surfaces.evaluation import run_evaluation
+
+    files.require_writable(wanted.cache)
+    missing = [[plan for plan in part.plans.values() if not is_stored(plan, wanted.cache)] for part in planned]
+    for plans in missing:
+        _require_runnable(plans)
+    total, done = sum(len(part.plans) for part in planned), 0
+    found = []
+    for part in planned:
+        surfaces = {}
+        for name, plan in part.plans.items():
+            with progress_bar(f"{part.title} ({part.split}), {name}", quiet=quiet, unit="examples") as progress:
+                try:
+                    surfaces[name] = run_evaluation(plan, cache_dir=wanted.cache, progress=progress)
+                except Interrupted:
+                    kept = f"{done} of {total} evaluations are kept in {wanted.cache}"
+                    raise Interrupted(f"Stopped: {kept}; the same command goes on from there.") from None
+            done += 1
+        found.append(_evaluated(part, surfaces))
+    return found
+
+
+def _planned(source: Source, wanted: Evaluating, load: Callable[..., Examples], num_examples: int) -> Iterator[Planned]:
+    from landscape.cli.sources import examples_for
+
+    checkpoint, info = wanted.load(source)
+    for epsilon in wanted.epsilons:
+        title = source.label if len(wanted.epsilons) == 1 else f"{source.label}, ε = {epsilon:g}"
+        for split in wanted.splits(checkpoint):
+            examples = examples_for(
+                checkpoint,
+                load,
+                dataset=wanted.dataset,
+                data_dir=wanted.data_dir,
+                split=split,
+                examples=wanted.examples,
+                seed=wanted.seed,
+                usual=num_examples,
+            )
+            around = _surroundings(checkpoint, info, examples, wanted, epsilon)
+            plans = {name: _plan(name, checkpoint, examples, around, wanted, source) for name in wanted.attacks}
+            yield Planned(source=source, title=title, training=checkpoint.training, plans=plans)
+
+
+def _plan(
+    name: str, checkpoint: Checkpoint, examples: Examples, around: Surroundings, wanted: Evaluating, source: Source
+) -> SurfacePlan:
+    from dataclasses import replace
+
+    from landscape.attacks.suite import parse_attack, takes_restarts
+    from landscape.surfaces.evaluation import plan_evaluation
+
+    around = around if takes_restarts(name) else replace(around, num_restarts=1)
+    return plan_evaluation(
+        checkpoint,
+        examples,
+        attack=parse_attack(name, None, beside=around),
+        precision=wanted.precision,
+        seed=wanted.seed,
+        noise_draws=wanted.noise_draws,
+        batch_size=wanted.batch_size,
+        compiled=wanted.compiled,
+        device=wanted.device,
+        label=source.label,
+    )
+
+
+def _surroundings(
+    checkpoint: Checkpoint, info: DatasetInfo, examples: Examples, wanted: Evaluating, epsilon: float | None
+) -> Surroundings:
+    from landscape.attacks.suite import Surroundings
+    from landscape.cli.sources import threat_for
+    from landscape.models.noisy import NoiseDraws, is_noisy
+
+    threat: ThreatModel | None = None
+    step: float | None = None
+    if wanted.attacks != ("none",):
+        threat, step = threat_for(checkpoint, info, norm=wanted.norm, epsilon=epsilon, step_size=wanted.step_size)
+    return Surroundings(
+        threat=threat,
+        step_size=step,
+        num_restarts=wanted.restarts,
+        batch_size=wanted.batch_size,
+        targets=lambda: (examples.inputs, examples.labels),
+        surrogate=lambda name: _surrogate(name, examples, wanted),
+        draws=(lambda count: NoiseDraws(seed=wanted.seed, count=count)) if is_noisy(checkpoint.model) else None,
+    )
+
+
+@functools.cache
+def _loaded(named: str, wanted: Evaluating) -> Checkpoint:
+    from landscape.cli.sources import find_sources
+
+    return wanted.load(find_sources((named,), None)[0])[0]
+
+
+def _surrogate(named: str, examples: Examples, wanted: Evaluating) -> Surrogate:
+    """The model that transfer examples are made on, tried on one example."""
+    from landscape.attacks.transfer import Surrogate
+    from landscape.devices import find_device
+    from landscape.files import digest_json
+    from landscape.surfaces.subjects import identify, require_fit
+    from landscape.weights import ResidentModel, digest_weights
+
+    checkpoint = _loaded(named, wanted)
+    require_fit(checkpoint.model, examples)
+    digest = digest_json({"model": identify(checkpoint)[1], "weights": digest_weights(checkpoint.model)})
+    forward = ResidentModel(checkpoint.model, device=find_device(wanted.device))
+    return Surrogate(forward=forward, digest=digest, name=checkpoint.name)
+
+
+def _require_runnable(plans: Sequence[SurfacePlan]) -> None:
+    """Refuse a model that does not fit, or an attack whose package is missing, before anything is computed."""
+    from landscape.attacks.auto import AutoAttack, require_package
+
+    if plans:
+        plans[0].ready()
+    if any(isinstance(plan.settings.attack, AutoAttack) for plan in plans):
+        require_package()
+
+
+def _evaluated(part: Planned, surfaces: Mapping[str, Any]) -> Evaluated:
+    from landscape.analysis.robustness import Evaluated
+    from landscape.checkpoint_files import is_of_run
+
+    training, settings = part.training, part.training.get("settings")
+    seed = settings.get("seed") if isinstance(settings, Mapping) else None
+    path = part.source.path
+    in_run = is_of_run(path)
+    return Evaluated(
+        label=part.title,
+        split=part.split,
+        surfaces=surfaces,
+        method=_text(training.get("method")),
+        seed=seed if isinstance(seed, int) else None,
+        epoch=training.get("epoch") if isinstance(training.get("epoch"), int) else None,
+        run=path.absolute().parent.name if in_run else None,
+        selection=_text(training.get("selection")) if in_run else None,
+    )
+
+
+def _text(value: Any) -> str | None:
+    return None if value is None else str(value)
