@@ -21,6 +21,7 @@ _HOMES = {
     "PGD": "attacks.pgd",
     "FGSM": "attacks.pgd",
     "NoAttack": "attacks.pgd",
+    "parse_attack": "attacks.suite",
     "RandomDirections": "surfaces.directions",
     "Orthogonal": "surfaces.planes",
     "random_direction": "surfaces.directions",

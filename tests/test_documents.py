@@ -53,3 +53,9 @@ def test_the_page_about_python_says_what_is_true(
         "black.svg", "curves.pdf", "plane.pdf", "planes.png", "surfaces", "whole.png",
     ]  # fmt: skip
     assert "must be numbers in [0, 1]" in capsys.readouterr().out
+
+
+def test_the_page_about_evaluation_runs() -> None:
+    names = run("docs/evaluate.md")
+    found = names["found"]
+    assert found.num_points == 1 and found.centre.adversarial_correct.shape == (64,)

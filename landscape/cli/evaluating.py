@@ -152,7 +152,9 @@ def evaluate_all(planned: Sequence[Planned], wanted: Evaluating, *, quiet: bool)
         AttackError: an attack cannot run here, or left its ball.
     """
     from landscape import files
+    from landscape.checkpoint_files import is_of_run
     from landscape.cli.progress import progress_bar
+    from landscape.cli.sources import run_titles
     from landscape.surfaces.compute import is_stored
     from landscape.surfaces.evaluation import run_evaluation
 
@@ -161,6 +163,7 @@ def evaluate_all(planned: Sequence[Planned], wanted: Evaluating, *, quiet: bool)
     for plans in missing:
         _require_runnable(plans)
     total, done = sum(len(part.plans) for part in planned), 0
+    runs = run_titles([part.source.path.absolute().parent for part in planned if is_of_run(part.source.path)])
     found = []
     for part in planned:
         surfaces = {}
@@ -172,7 +175,7 @@ def evaluate_all(planned: Sequence[Planned], wanted: Evaluating, *, quiet: bool)
                     kept = f"{done} of {total} evaluations are kept in {wanted.cache}"
                     raise Interrupted(f"Stopped: {kept}; the same command goes on from there.") from None
             done += 1
-        found.append(_evaluated(part, surfaces))
+        found.append(_evaluated(part, surfaces, runs))
     return found
 
 
@@ -275,14 +278,13 @@ def _require_runnable(plans: Sequence[SurfacePlan]) -> None:
         require_package()
 
 
-def _evaluated(part: Planned, surfaces: Mapping[str, Any]) -> Evaluated:
+def _evaluated(part: Planned, surfaces: Mapping[str, Any], runs: Mapping[Path, str]) -> Evaluated:
     from landscape.analysis.robustness import Evaluated
     from landscape.checkpoint_files import is_of_run
 
     training, settings = part.training, part.training.get("settings")
     seed = settings.get("seed") if isinstance(settings, Mapping) else None
-    path = part.source.path
-    in_run = is_of_run(path)
+    in_run, path = is_of_run(part.source.path), part.source.path
     return Evaluated(
         label=part.title,
         split=part.split,
@@ -290,7 +292,7 @@ def _evaluated(part: Planned, surfaces: Mapping[str, Any]) -> Evaluated:
         method=_text(training.get("method")),
         seed=seed if isinstance(seed, int) else None,
         epoch=training.get("epoch") if isinstance(training.get("epoch"), int) else None,
-        run=path.absolute().parent.name if in_run else None,
+        run=runs[path.absolute().parent] if in_run else None,
         selection=_text(training.get("selection")) if in_run else None,
     )
 

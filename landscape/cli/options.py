@@ -235,7 +235,9 @@ attack_options = combined(
         help="Size of the attack, 8/255; plot-1d takes several, 0,4/255,8/255.  [default: checkpoint's]",
     ),
     click.option("--step-size", type=Number(), help="Step of the attack, 2/255.  [default: checkpoint's]"),
-    click.option("--attack", default="pgd-10", show_default=True, help="pgd-K, fgsm, fgsm-rs or none."),
+    click.option(
+        "--attack", default="pgd-10", show_default=True, help="pgd-K, cw-K, fgsm, fgsm-rs, spsa, autoattack, none."
+    ),
     click.option("--restarts", type=click.IntRange(min=1), default=1, show_default=True, help="Random restarts."),
 )
 

@@ -79,23 +79,44 @@ def evaluated_sources(named: tuple[str, ...], epochs: range | None, *, every: bo
 
     Raises:
         CheckpointError: there is no such file, or epochs are asked of something else than run folders.
+        InputError: `every`, and no run folder.
     """
-    if epochs is not None:
-        return [source for name in named for source in _series((name,), epochs)]
+    runs = run_titles([Path(name) for name in named if Path(name).is_dir()])
+    if every and not runs:
+        raise InputError(
+            f"--best-per-attack looks at all checkpoints of run folders, got {', '.join(named)}; name a run folder."
+        )
     files = iter(find_sources(tuple(name for name in named if not Path(name).is_dir()), None))
     found: list[Source] = []
     for name in named:
         run = Path(name)
-        if not run.is_dir():
+        if epochs is None and not run.is_dir():
             found.append(next(files))
-        elif every:
-            found += run_sources(run)
+        elif epochs is not None or every:
+            of_run = _series((name,), epochs) if epochs is not None else run_sources(run)
+            title = runs[run.absolute()]
+            found += [Source(path=part.path, title=f"{title}, {part.title}", epoch=part.epoch) for part in of_run]
         else:
-            ends = [run / end for end in ("best.pt", "last.pt") if (run / end).is_file()]
-            titles = [f"{run.absolute().name}/{path.stem}" for path in ends]
-            found += [Source(path=path, title=title) for path, title in zip(ends, titles, strict=True)]
-            found += [] if ends else find_sources((name,), None)
+            found += _ends(run, runs[run.absolute()])
     return found
+
+
+def run_titles(folders: list[Path]) -> dict[Path, str]:
+    """What to call run folders, by their absolute paths: the shortest ends of the paths that tell them apart."""
+    paths = list(dict.fromkeys(folder.absolute() for folder in folders))
+    for length in range(1, max((len(path.parts) for path in paths), default=1) + 1):
+        titles = ["/".join(path.parts[-length:]) for path in paths]
+        if len(set(titles)) == len(paths):
+            break
+    return dict(zip(paths, titles, strict=True)) if paths else {}
+
+
+def _ends(run: Path, title: str) -> list[Source]:
+    """The best and the last checkpoint of a run folder; the only one there is, if neither has that name."""
+    ends = [run / name for name in ("best.pt", "last.pt") if (run / name).is_file()]
+    if not ends:
+        return find_sources((str(run),), None)
+    return [Source(path=path, title=f"{title}/{path.stem}") for path in ends]
 
 
 def load_source(

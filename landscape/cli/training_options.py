@@ -135,7 +135,7 @@ running_options = _section(
         help="Parts in which a batch passes through the model, for memory; BatchNorm sees each alone.  [default: 1]",
     ),
     _option("--eval-every", type=int, help="Epochs from one evaluation to the next.  [default: 1]"),
-    _option("--eval-attack", help="Attack of the history: pgd-K, fgsm, fgsm-rs or none.  [default: pgd-10]"),
+    _option("--eval-attack", help="Attack of the history: pgd-K, cw-K, fgsm, fgsm-rs or none.  [default: pgd-10]"),
     _option("--eval-examples", type=int, help="Examples of each split in the history, at most.  [default: 500]"),
     _option("--checkpoint-every", type=int, help="Epochs from one kept checkpoint to the next.  [default: 10]"),
 )

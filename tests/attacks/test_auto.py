@@ -8,6 +8,8 @@ import pytest
 import torch
 
 from landscape.attacks.auto import STANDARD, AutoAttack, require_package
+from landscape.attacks.margin import CW
+from landscape.attacks.pgd import PGD
 from landscape.attacks.threat import ThreatModel
 from landscape.errors import AttackError, InputError
 from tests.attacks.stages import apgd, examples_for, small_model
@@ -60,6 +62,26 @@ def test_it_leaves_no_more_than_its_own_running_accuracy(monkeypatch: pytest.Mon
         left = float((model(adversarial).argmax(dim=1) == labels).float().mean())
     assert running and running == sorted(running, reverse=True)
     assert left <= running[-1] < 1.0
+
+
+def test_it_misses_hardly_anything_that_others_find() -> None:
+    pytest.importorskip("pyautoattack")
+    inputs, _ = examples_for(SHAPE, count=24)
+    model, threat = small_model(SHAPE), ThreatModel(norm="linf", epsilon=0.1)
+    with torch.no_grad():
+        labels = model(inputs).argmax(dim=1)
+    left = {}
+    for name, attack in {
+        "auto": AutoAttack(threat=threat),
+        "pgd": PGD(threat=threat, step_size=0.02, num_steps=50, num_restarts=3),
+        "cw": CW(threat=threat, step_size=0.02, num_steps=50, num_restarts=3),
+    }.items():
+        starts = attack.starts(torch.arange(24), SHAPE, seed=0)
+        made = attack.restarts(model, inputs, labels, starts)
+        with torch.no_grad():
+            left[name] = torch.stack([model(x).argmax(dim=1) == labels for x in made]).all(dim=0)
+    assert 0 < int(left["auto"].sum()) < 24
+    assert int((left["auto"] & ~(left["pgd"] & left["cw"])).sum()) <= 2
 
 
 def test_batches_are_its_own_whatever_batch_it_is_given() -> None:

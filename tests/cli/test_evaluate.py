@@ -5,8 +5,9 @@ from __future__ import annotations
 import csv
 import json
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -15,6 +16,7 @@ import torch
 from landscape.attacks.pgd import PGD
 from landscape.checkpoints import bundled_folder, load_checkpoint, save_checkpoint
 from landscape.cli.main import main
+from landscape.models.noisy import inject_noise
 from landscape.models.registry import build_model
 
 Call = Callable[..., tuple[int, str, str]]
@@ -62,6 +64,29 @@ def test_the_same_call_again_computes_nothing(call: Call, monkeypatch: pytest.Mo
     assert again[1] == first[1] and json.loads(first[1])["warnings"] == []
 
 
+def test_an_interrupted_call_keeps_what_is_finished(call: Call, monkeypatch: pytest.MonkeyPatch) -> None:
+    arguments = ("digits-at", *SMALL, "--split", "test", "--attack", "fgsm,pgd-3")
+    original = PGD.restarts
+
+    def stopped(self: PGD, *given: Any) -> Iterator[torch.Tensor]:
+        if self.num_steps == 3:
+            raise KeyboardInterrupt
+        return original(self, *given)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(PGD, "restarts", stopped)
+        code, out, err = call(*arguments)
+    assert code == 130 and out == ""
+    assert err.endswith("Stopped: 1 of 2 evaluations are kept in cache; the same command goes on from there.\n")
+
+    def only_pgd(self: PGD, *given: Any) -> Iterator[torch.Tensor]:
+        assert self.num_steps == 3, "FGSM is there already"
+        return original(self, *given)
+
+    monkeypatch.setattr(PGD, "restarts", only_pgd)
+    assert call(*arguments)[0] == 0
+
+
 def test_json_and_csv(call: Call, tmp_path: Path) -> None:
     code, out, _ = call(
         "digits-at", *SMALL, "--attack", "pgd-3,transfer-pgd-3:digits-at-awp", "--csv", "t.csv", "--json"
@@ -97,6 +122,22 @@ def test_a_run_folder_is_its_best_and_its_last(call: Call, tmp_path: Path) -> No
     assert "at, test-selected, 2 runs" in out and "at, last, 2 runs" in out
 
 
+def test_runs_of_one_name_are_told_apart(call: Call, tmp_path: Path) -> None:
+    for parent in ("a", "b"):
+        (tmp_path / parent).mkdir()
+        _run_folder(tmp_path / parent / "run", seed=0)
+    found = json.loads(call("a/run", "b/run", *SMALL, "--attack", "none", "--json")[1])
+    assert [gap["model"] for gap in found["gaps"]] == ["a/run/best", "a/run/last", "b/run/best", "b/run/last"]
+    assert {entry["run"] for entry in found["models"]} == {"a/run", "b/run"}
+
+
+def test_networks_with_noise_are_attacked_knowing_it_and_not(call: Call, tmp_path: Path) -> None:
+    _save(tmp_path / "noisy.pt", inject_noise(load_checkpoint("digits-at").network, alpha=0.1))
+    code, out, _ = call("noisy.pt", *SMALL, "--split", "test", "--attack", "pgd-2,pgd-2:draws=2", "--noise-draws", "2")
+    assert code == 0
+    assert "pgd-2:draws=2: PGD-2, L∞, ε = 0.15, step 0.0375, 1 random start, gradient averaged over 2 draws" in out
+
+
 def test_best_per_attack_looks_at_every_checkpoint_of_a_run(call: Call, tmp_path: Path) -> None:
     _run_folder(tmp_path / "run", seed=0)
     arguments = ("run", *SMALL, "--attack", "pgd-1,fgsm", "--split", "test", "--best-per-attack")
@@ -125,6 +166,7 @@ def test_best_per_attack_looks_at_every_checkpoint_of_a_run(call: Call, tmp_path
             ("digits-at", "--restarts", "3", "--attack", "fgsm"), "none of fgsm takes --restarts", id="restarts"
         ),
         pytest.param(("digits-at", "--attack", "pgd-5:draws=3"), "this model has none; leave out draws", id="noise"),
+        pytest.param(("digits-at", "--best-per-attack"), "name a run folder", id="no run"),
         pytest.param(("digits-at", "--noise-draws", "3"), "networks with parametric noise", id="draws"),
         pytest.param(("digits-at", "--attack", "transfer:nowhere.pt"), "nowhere.pt", id="no surrogate"),
         pytest.param(("digits-at", "--norm", "l2"), "says nothing about l2; give --epsilon too", id="other norm"),
