@@ -12,6 +12,7 @@ from landscape.attacks.margin import CW
 from landscape.attacks.pgd import PGD
 from landscape.attacks.threat import ThreatModel
 from landscape.errors import AttackError, InputError
+from landscape.protocols import Attack
 from tests.attacks.stages import apgd, examples_for, small_model
 
 SHAPE = (1, 4, 4)
@@ -70,12 +71,13 @@ def test_it_misses_hardly_anything_that_others_find() -> None:
     model, threat = small_model(SHAPE), ThreatModel(norm="linf", epsilon=0.1)
     with torch.no_grad():
         labels = model(inputs).argmax(dim=1)
-    left = {}
-    for name, attack in {
+    attacks: dict[str, Attack] = {
         "auto": AutoAttack(threat=threat),
         "pgd": PGD(threat=threat, step_size=0.02, num_steps=50, num_restarts=3),
         "cw": CW(threat=threat, step_size=0.02, num_steps=50, num_restarts=3),
-    }.items():
+    }
+    left = {}
+    for name, attack in attacks.items():
         starts = attack.starts(torch.arange(24), SHAPE, seed=0)
         made = attack.restarts(model, inputs, labels, starts)
         with torch.no_grad():
