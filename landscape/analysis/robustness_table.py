@@ -25,6 +25,9 @@ CSV_HEADER = (
     "standard_error", "surface",
 )  # fmt: skip
 
+WIDTH = 120
+"""Of tables, in characters."""
+
 Pair = tuple[Evaluated, Evaluated]
 """A model on training and on test examples."""
 
@@ -121,9 +124,28 @@ def paired_splits(evaluated: Sequence[Evaluated]) -> list[Pair]:
 
 
 def _table(title: str, rows: Sequence[Row]) -> str:
+    """A table of at most `WIDTH` columns of text, in several parts where its columns do not fit beside one another."""
     columns = list(dict.fromkeys(column for row in rows for column in row.cells))
-    cells = [[row.title, *(_cell(row.cells.get(column), row.notes.get(column)) for column in columns)] for row in rows]
-    return f"{title}\n{aligned(['', *columns], cells, left=1)}"
+    cells = {column: [_cell(row.cells.get(column), row.notes.get(column)) for row in rows] for column in columns}
+    titles = [row.title for row in rows]
+    parts: list[list[str]] = []
+    for column in columns:
+        if parts and _width(titles, {name: cells[name] for name in [*parts[-1], column]}) <= WIDTH:
+            parts[-1].append(column)
+        else:
+            parts.append([column])
+    lines = [
+        aligned(
+            ["", *part], [[name, *row] for name, *row in zip(titles, *(cells[c] for c in part), strict=True)], left=1
+        )
+        for part in parts
+    ]
+    return "\n".join([title, *lines])
+
+
+def _width(titles: Sequence[str], cells: Mapping[str, Sequence[str]]) -> int:
+    """How wide columns of text are, two spaces apart."""
+    return max(map(len, titles)) + sum(2 + max(map(len, (name, *column))) for name, column in cells.items())
 
 
 def _cell(estimate: Estimate | None, note: str | None) -> str:

@@ -299,9 +299,7 @@ def _attack_title(name: str, settings: dict[str, Any]) -> str:
     steps = settings.pop("num_steps", "?")
     if name != "pgd":
         return f"{TITLES[name]}-{steps}"
-    if (loss := _mapping(settings.get("loss"))).get("name") == "margin":
-        settings.pop("loss")
-        settings["kappa"] = loss.get("kappa")
+    if _mapping(settings.get("loss")).get("name") == "margin":
         return f"CW-{steps}"
     if steps == 1 and "epsilon" in settings and settings["epsilon"] == settings.get("step_size"):
         return "FGSM-RS" if settings.get("random_start", True) else "FGSM"
@@ -321,7 +319,7 @@ TITLES = {"pgd": "PGD", "spsa": "SPSA", "feature": "Feature"}
 """Attacks that are called by their number of steps."""
 
 ATTACK_SETTINGS: Mapping[str, Callable[[Any], str]] = {
-    "kappa": lambda kappa: f"κ = {_plain(kappa)}",
+    "loss": lambda loss: f"κ = {_plain(loss['kappa'])}" if "kappa" in _mapping(loss) else f"loss {_plain(loss)}",
     "averaged_over": lambda draws: f"gradient averaged over {_plain(_mapping(draws).get('draws'))} draws of noise",
     "num_samples": lambda count: f"{_plain(count)} samples",
     "delta": lambda delta: f"δ = {_plain(delta)}",

@@ -29,6 +29,15 @@ def test_splits_are_tables_and_their_gap_is_one() -> None:
     ]
 
 
+def test_wide_tables_go_on_below() -> None:
+    many = model({f"pgd-{k}:restarts=5": evaluation([1, 0], num_steps=k) for k in range(2, 12)}, label="a long name")
+    head, *lines = tables.accuracy_tables([many]).splitlines()
+    assert head == "test, 2 examples: accuracy, %" and max(map(len, lines)) <= tables.WIDTH
+    assert [line.split("  ")[0] for line in lines] == ["", "a long name"] * 2
+    assert lines[0].split()[0] == "natural"
+    assert lines[2].rstrip().endswith("worst case")
+
+
 def test_best_and_last_say_how_the_best_was_chosen_and_what_is_lost() -> None:
     best, last = (
         model({"pgd-20": evaluation(correct)}, label=f"r/{name}", run="r", epoch=epoch, selection=selection)
