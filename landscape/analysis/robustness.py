@@ -161,16 +161,36 @@ def best_per_attack(evaluated: Sequence[Evaluated]) -> list[Row]:
     return rows
 
 
-def over_seeds(evaluated: Sequence[Evaluated]) -> list[Row]:
+def over_seeds(
+    evaluated: Sequence[Evaluated], numbers: Callable[[Evaluated], Mapping[str, Estimate]] = accuracies
+) -> list[Row]:
     """Mean and standard deviation over runs of the same method, chosen in the same way (n - 1; none of one run).
 
     Checkpoints that do not say their method stand for themselves.
+
+    Args:
+        evaluated: of one split.
+        numbers: of each run, by column; its accuracies by default.
     """
     rows = []
     for title, members in _by(evaluated, _group).items():
-        cells = {column: _spread([entry.accuracy(column).value for entry in members]) for column in members[0].columns}
+        found = [numbers(entry) for entry in members]
+        cells = {column: _spread([cells[column].value for cells in found]) for column in members[0].columns}
         rows.append(Row(title=f"{title}, {len(members)} run{'s' if len(members) > 1 else ''}", cells=cells, notes={}))
     return rows
+
+
+def gaps_over_seeds(evaluated: Sequence[Evaluated]) -> list[Row]:
+    """As `over_seeds`, of the gaps of models that were evaluated on both splits."""
+    train_of = {test.label: train for train, test in paired_splits(evaluated)}
+    tests = [entry for entry in evaluated if entry.split == "test" and entry.label in train_of]
+    return over_seeds(tests, lambda test: gaps(train_of[test.label], test))
+
+
+def paired_splits(evaluated: Sequence[Evaluated]) -> list[tuple[Evaluated, Evaluated]]:
+    """Models that were evaluated on both splits, as (train, test)."""
+    train = {entry.label: entry for entry in evaluated if entry.split == "train"}
+    return [(train[entry.label], entry) for entry in evaluated if entry.split == "test" and entry.label in train]
 
 
 def best_and_last(evaluated: Sequence[Evaluated]) -> list[tuple[str, Evaluated, Evaluated]]:

@@ -14,7 +14,9 @@ from landscape.analysis.robustness import (
     best_and_last,
     best_per_attack,
     gaps,
+    gaps_over_seeds,
     over_seeds,
+    paired_splits,
 )
 from landscape.analysis.settings import describe_attack, epsilon_of
 from landscape.analysis.tables import aligned
@@ -27,9 +29,6 @@ CSV_HEADER = (
 
 WIDTH = 120
 """Of tables, in characters."""
-
-Pair = tuple[Evaluated, Evaluated]
-"""A model on training and on test examples."""
 
 
 def accuracy_tables(evaluated: Sequence[Evaluated]) -> str:
@@ -74,11 +73,13 @@ def best_per_attack_table(evaluated: Sequence[Evaluated]) -> str:
 
 
 def seeds_table(evaluated: Sequence[Evaluated]) -> str:
-    """Mean and standard deviation over the runs of each method."""
+    """Mean and standard deviation over the runs of each method, of accuracies and gaps."""
     blocks = []
     for split in dict.fromkeys(entry.split for entry in evaluated):
         rows = over_seeds([entry for entry in evaluated if entry.split == split])
         blocks.append(_table(f"{split}: mean ± standard deviation over runs, %", rows))
+    if rows := gaps_over_seeds(evaluated):
+        blocks.append(_table("gap: mean ± standard deviation over runs, percentage points", rows))
     return "\n\n".join(blocks)
 
 
@@ -115,12 +116,6 @@ def csv_rows(evaluated: Sequence[Evaluated]) -> list[tuple[Any, ...]]:
             error = found.standard_error if math.isfinite(found.standard_error) else None
             rows.append((*about, found.count, column, size, found.value, error, key))
     return rows
-
-
-def paired_splits(evaluated: Sequence[Evaluated]) -> list[Pair]:
-    """Models that were evaluated on both splits, as (train, test)."""
-    train = {entry.label: entry for entry in evaluated if entry.split == "train"}
-    return [(train[entry.label], entry) for entry in evaluated if entry.split == "test" and entry.label in train]
 
 
 def _table(title: str, rows: Sequence[Row]) -> str:

@@ -212,7 +212,9 @@ def _spsa(asked: _Asked) -> Attack:
 
 def _feature(asked: _Asked) -> Attack:
     if asked.around.targets is None:
-        raise InputError(f"the attack {asked.text} goes towards other examples, and there are none here; leave it out.")
+        raise InputError(
+            f"the attack {asked.text} goes towards other examples, which only landscape evaluate gives; take another."
+        )
     steps = asked.steps
     size = asked.settings.get("step", min(1 / 255, asked.threat.epsilon))
     targets, labels = asked.around.targets()
@@ -235,7 +237,9 @@ def _transfer(asked: _Asked) -> Attack:
     if not asked.tail:
         raise InputError(f"a transfer attack names its surrogate, transfer:CKPT, got {asked.text!r}.")
     if asked.around.surrogate is None:
-        raise InputError(f"the attack {asked.text} needs a loaded surrogate, and there is none here; leave it out.")
+        raise InputError(
+            f"the attack {asked.text} needs its surrogate, which only landscape evaluate loads; take another."
+        )
     attack = parse_attack(asked.match[1] or TRANSFERRED, None, beside=asked.around)
     return Transfer(attack=attack, surrogate=asked.around.surrogate(asked.tail))
 

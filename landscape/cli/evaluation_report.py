@@ -81,6 +81,7 @@ def _as_json(
         extra["by_method"] = {
             split: rows_as_plain(found.over_seeds(part), error="standard_deviation") for split, part in splits.items()
         }
+        extra["by_method"]["gap"] = rows_as_plain(found.gaps_over_seeds(evaluated), error="standard_deviation")
     places = {"cache": str(cache), "csv": None if csv_file is None else str(csv_file)}
     content = {**numbers(evaluated), **extra, "warnings": doubts(evaluated), **places}
     return json.dumps(content, indent=2, allow_nan=False)

@@ -15,6 +15,7 @@ from landscape.analysis.robustness import (
     best_and_last,
     best_per_attack,
     gap,
+    gaps_over_seeds,
     mean_of,
     over_seeds,
 )
@@ -83,6 +84,17 @@ def test_seeds_have_a_mean_and_a_deviation_over_runs() -> None:
     assert (cell.value, cell.count) == (0.5, 3)
     assert cell.standard_error == pytest.approx(statistics.stdev([0.5, 0.25, 0.75]))
     assert math.isnan(rows[1].cells["a"].standard_error)
+
+
+def test_gaps_have_a_mean_and_a_deviation_over_runs() -> None:
+    entries = [
+        model({"a": evaluation(correct)}, label=str(seed), split=split, method="at", seed=seed, run=str(seed))
+        for seed, both in enumerate([([1, 1], [1, 0]), ([1, 1], [0, 0])])
+        for split, correct in zip(("train", "test"), both, strict=True)
+    ]
+    (row,) = gaps_over_seeds(entries)
+    assert row.title == "at, 2 runs" and row.cells["a"].value == 0.75
+    assert row.cells["a"].standard_error == pytest.approx(statistics.stdev([0.5, 1.0]))
 
 
 def test_best_and_last_of_a_run_are_found() -> None:

@@ -112,9 +112,9 @@ def test_names_without_restarts(text: str, expected: Any) -> None:
         pytest.param("pgd-5:step=epsilon/0", "an attack is pgd-K, cw-K", id="no number"),
         pytest.param("pgd-5:restarts=1.5", "a whole number of restarts", id="half a restart"),
         pytest.param("pgd", "an attack is pgd-K, cw-K", id="no steps"),
-        pytest.param("feature", "there are none here", id="no targets"),
+        pytest.param("feature", "only landscape evaluate gives; take another", id="no targets"),
         pytest.param("transfer", "names its surrogate, transfer:CKPT", id="no surrogate"),
-        pytest.param("transfer:x", "needs a loaded surrogate, and there is none here", id="nobody loads it"),
+        pytest.param("transfer:x", "only landscape evaluate loads; take another", id="nobody loads it"),
         pytest.param("pgd-5:draws=3", "this model has none; leave out draws", id="no noise"),
     ],
 )

@@ -111,7 +111,10 @@ def test_several_epsilons_are_rows_and_the_gap_can_be_left_out(call: Call) -> No
 def test_a_run_folder_is_its_best_and_its_last(call: Call, tmp_path: Path) -> None:
     for run in ("one", "two"):
         _run_folder(tmp_path / run, seed=0 if run == "one" else 1)
-    _, out, _ = call("one", "two", *SMALL, "--attack", "pgd-1", "--split", "test", "--group-by", "method")
+    arguments = ("one", "two", *SMALL, "--attack", "pgd-1", "--group-by", "method")
+    grouped = json.loads(call(*arguments, "--json")[1])["by_method"]
+    assert set(grouped) == {"train", "test", "gap"} and grouped["gap"][0]["pgd-1"]["count"] == 2
+    _, out, _ = call(*arguments, "--split", "test")
     assert [line.split()[0] for line in out.splitlines() if line.startswith(("one/", "two/"))] == [
         "one/best",
         "one/last",
