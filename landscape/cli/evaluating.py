@@ -16,10 +16,9 @@ if TYPE_CHECKING:
 
     from landscape.analysis.robustness import Evaluated
     from landscape.attacks.suite import Surroundings
-    from landscape.attacks.threat import ThreatModel
-    from landscape.attacks.transfer import Surrogate
     from landscape.checkpoints import Checkpoint
     from landscape.cli.sources import Source
+    from landscape.cli.surroundings import LoadSurrogate
     from landscape.datasets.examples import Examples
     from landscape.datasets.registry import DatasetInfo
     from landscape.surfaces.plan import SurfacePlan
@@ -132,10 +131,14 @@ def plan_all(sources: Sequence[Source], wanted: Evaluating, *, num_examples: int
     Raises:
         CheckpointError, DataError, InputError, AttackError: what is asked for is not there, or makes no sense.
     """
+    from landscape.cli.surroundings import load_surrogate
     from landscape.datasets.registry import load_examples
 
-    load = functools.cache(load_examples)  # several checkpoints look at the same examples
-    planned = [part for source in sources for part in _planned(source, wanted, load, num_examples)]
+    # Several checkpoints look at the same examples, and at the same surrogate.
+    load = functools.cache(load_examples)
+    surrogate = functools.cache(lambda named: load_surrogate(named, wanted))
+    parts = (_planned(source, wanted, load, surrogate, num_examples) for source in sources)
+    planned = [part for of_source in parts for part in of_source]
     noisy = any("noise" in plan.spec for part in planned for plan in part.plans.values())
     if wanted.noise_draws > 1 and not noisy:
         raise InputError(
@@ -179,8 +182,11 @@ def evaluate_all(planned: Sequence[Planned], wanted: Evaluating, *, quiet: bool)
     return found
 
 
-def _planned(source: Source, wanted: Evaluating, load: Callable[..., Examples], num_examples: int) -> Iterator[Planned]:
+def _planned(
+    source: Source, wanted: Evaluating, load: Callable[..., Examples], surrogate: LoadSurrogate, num_examples: int
+) -> Iterator[Planned]:
     from landscape.cli.sources import examples_for
+    from landscape.cli.surroundings import surroundings_of
 
     checkpoint, info = wanted.load(source)
     for epsilon in wanted.epsilons:
@@ -196,7 +202,7 @@ def _planned(source: Source, wanted: Evaluating, load: Callable[..., Examples], 
                 seed=wanted.seed,
                 usual=num_examples,
             )
-            around = _surroundings(checkpoint, info, examples, wanted, epsilon)
+            around = surroundings_of(checkpoint, info, examples, wanted, epsilon=epsilon, load=surrogate)
             plans = {name: _plan(name, checkpoint, examples, around, wanted, source) for name in wanted.attacks}
             yield Planned(source=source, title=title, training=checkpoint.training, plans=plans)
 
@@ -222,50 +228,6 @@ def _plan(
         device=wanted.device,
         label=source.label,
     )
-
-
-def _surroundings(
-    checkpoint: Checkpoint, info: DatasetInfo, examples: Examples, wanted: Evaluating, epsilon: float | None
-) -> Surroundings:
-    from landscape.attacks.suite import Surroundings
-    from landscape.cli.sources import threat_for
-    from landscape.models.noisy import NoiseDraws, is_noisy
-
-    threat: ThreatModel | None = None
-    step: float | None = None
-    if wanted.attacks != ("none",):
-        threat, step = threat_for(checkpoint, info, norm=wanted.norm, epsilon=epsilon, step_size=wanted.step_size)
-    return Surroundings(
-        threat=threat,
-        step_size=step,
-        num_restarts=wanted.restarts,
-        batch_size=wanted.batch_size,
-        targets=lambda: (examples.inputs, examples.labels),
-        surrogate=lambda name: _surrogate(name, examples, wanted),
-        draws=(lambda count: NoiseDraws(seed=wanted.seed, count=count)) if is_noisy(checkpoint.model) else None,
-    )
-
-
-@functools.cache
-def _loaded(named: str, wanted: Evaluating) -> Checkpoint:
-    from landscape.cli.sources import find_sources
-
-    return wanted.load(find_sources((named,), None)[0])[0]
-
-
-def _surrogate(named: str, examples: Examples, wanted: Evaluating) -> Surrogate:
-    """The model that transfer examples are made on, tried on one example."""
-    from landscape.attacks.transfer import Surrogate
-    from landscape.devices import find_device
-    from landscape.files import digest_json
-    from landscape.surfaces.subjects import identify, require_fit
-    from landscape.weights import ResidentModel, digest_weights
-
-    checkpoint = _loaded(named, wanted)
-    require_fit(checkpoint.model, examples)
-    digest = digest_json({"model": identify(checkpoint)[1], "weights": digest_weights(checkpoint.model)})
-    forward = ResidentModel(checkpoint.model, device=find_device(wanted.device))
-    return Surrogate(forward=forward, digest=digest, name=checkpoint.name)
 
 
 def _require_runnable(plans: Sequence[SurfacePlan]) -> None:
