@@ -74,6 +74,10 @@ AUGMENTATIONS = ("none", "crop-flip", "crop-flip-zero", "crop-flip-rotate")
 
 QUANTITIES = ("loss", "robust-error", "natural-loss", "natural-error")
 
+FLATNESS_MEASURES = ("rise", "curvature", "worst-case", "eigenvalue", "trace", "pac-bayes")
+
+SIGMAS = ("layer", "literal")
+
 GROUPINGS = ("loss", "class", "correct")
 LEVELS = ("auto", "paper", "log")
 

@@ -36,6 +36,8 @@ class Stream(IntEnum):
     LANCZOS_START = 9
     BATCHNORM = 11  # order of the examples in the batches whose statistics are taken
     BOOTSTRAP = 16  # of runs
+    WEIGHT_DRAW = 17  # a = draw of Gaussian weights (PAC-Bayes), b = position of the parameter
+    TRACE_PROBE = 18  # a = probe of Hutchinson's estimator, b = position of the parameter
     SAMPLE = 19  # order in which examples are taken until they are enough
 
 
@@ -63,6 +65,11 @@ def gaussian(count: int, **name: Any) -> npt.NDArray[np.float64]:
     angle = 2.0 * np.pi * unit_interval(words[1::2])
     pairs = np.stack([radius * np.cos(angle), radius * np.sin(angle)], axis=1)
     return pairs.reshape(-1)[:count]
+
+
+def rademacher(count: int, **name: Any) -> npt.NDArray[np.float64]:
+    """`count` independent signs, -1 or 1: the upper bit of each raw word; `name` as in `raw_words`."""
+    return 1.0 - 2.0 * (raw_words(count, **name) >> np.uint64(63)).astype(np.float64)
 
 
 def permutation(count: int, **name: Any) -> npt.NDArray[np.int64]:

@@ -47,6 +47,7 @@ def test_the_page_about_python_says_what_is_true(
     assert surface.spec["attack"]["num_steps"] == 5
     assert names["plane"].mean()[0].shape == (5, 3) and abs(names["plane"].provenance[0]["cosines"][0]) < 1e-6
     assert names["of_class_1"].shape == (4, 5)
+    assert names["rise_of_loss"].num_draws == 5 and names["rise_of_loss"].standard_error > 0
     assert names["difference"].paired and names["difference"].low is not None
     assert (names["again"].mean() == names["stored"].mean()).all() and names["read"].key == names["stored"].key
     assert sorted(path.name for path in tmp_path.iterdir()) == [

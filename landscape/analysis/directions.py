@@ -22,6 +22,9 @@ NONE, RANDOM, TOWARDS, PRINCIPAL, WORST_CASE, HESSIAN, SAVED = (
     "saved",
 )
 
+GAUSSIAN, TRACE = "gaussian", "hessian-trace"
+"""Kinds that measures of flatness take."""
+
 ONE_WAY = {
     TOWARDS: "t runs from one checkpoint to another",
     PRINCIPAL: "the two signs of a path's component are its past and what it has not seen",
@@ -34,6 +37,8 @@ AXES = {
     WORST_CASE: "α (multiples of the layer-normalized worst-case direction)",
     HESSIAN: "α (distance along the Hessian eigenvector)",
     SAVED: "α (multiples of the saved direction)",
+    GAUSSIAN: "α (scale a of Gaussian weights)",
+    TRACE: "α (multiples of random signs)",
 }
 """Labels of the axis along directions that are not random."""
 
@@ -63,7 +68,7 @@ def is_sample(surface: Surface) -> bool:
     """Whether the directions are a random sample, so that an interval of their mean says something."""
     recipe = surface.spec.get("directions")
     origin = recipe.get("origin") if isinstance(recipe, Mapping) else None
-    return kind_of(surface) == RANDOM or (kind_of(surface) == SAVED and origin == RANDOM)
+    return kind_of(surface) in (RANDOM, GAUSSIAN) or (kind_of(surface) == SAVED and origin == RANDOM)
 
 
 def findings_of(surface: Surface) -> Mapping[str, Any]:
@@ -144,6 +149,11 @@ def describe_kind(surface: Surface, recipe: Mapping[str, Any]) -> str:
         which = "top eigenvector" if count == 1 else f"top {count} eigenvectors"
         moved = "all parameters" if recipe.get("layers") is None else "all parameters of these layers"
         return f"{which} of the Hessian of the {_own_loss(recipe)}, examples fixed at the centre, length 1, {moved}"
+    if kind == GAUSSIAN:
+        size = "a ||w_l||" if recipe.get("sigma") == "literal" else "a ||w_l|| / √n_l"
+        return f"{count} draws of Gaussian weights, σ_l = {size}, a = |α|, one-dimensional parameters not moved"
+    if kind == TRACE:
+        return f"random signs, {recipe.get('probes')} probes of the trace of the Hessian of the {_own_loss(recipe)}"
     if kind == SAVED:
         return f"{count} from a file (kind: {recipe.get('origin') or 'not recorded'}), as they are"
     return f"{count} {kind}"

@@ -25,6 +25,7 @@ COMMANDS = {
         "Landscapes of groups of examples: by loss, class or correctness.",
     ),
     "evaluate": ("landscape.cli.evaluate", "Natural and robust accuracy under named attacks, and the gap."),
+    "flatness": ("landscape.cli.flatness", "Numbers of flatness, each with its error, and the robust gap beside them."),
     "check": ("landscape.cli.check", "Does the landscape of a checkpoint deserve trust?"),
     "perturbed-loss": (
         "landscape.cli.perturbed_loss",

@@ -99,12 +99,19 @@ def compute_plans(
 
 
 def say_cost(plans: Sequence[tuple[Source, SurfacePlan]], wanted: Measuring) -> None:
-    """Print what plans would cost, from one measured point of each."""
+    """Print what plans would cost, from one measured point of each; plans that differ in weights only share it."""
     from landscape.cli.layers import layers_as_text
     from landscape.cli.progress import duration
-    from landscape.surfaces.cost import estimate_cost
+    from landscape.files import canonical_json
+    from landscape.surfaces.cost import Cost, estimate_cost
 
-    costs = [(source, plan, estimate_cost(plan, cache_dir=wanted.cache, shard=wanted.part)) for source, plan in plans]
+    costs, known = [], dict[str, Cost]()
+    for source, plan in plans:
+        kind = canonical_json(_without_weights(plan))
+        cost = estimate_cost(plan, cache_dir=wanted.cache, shard=wanted.part, like=known.get(kind))
+        costs.append((source, plan, cost))
+        if cost.num_points:
+            known[kind] = cost
     total = sum(cost.seconds for _, _, cost in costs)
     if wanted.as_json:
         rows = [{"label": source.title, "split": plan.examples.split, **asdict(cost)} for source, plan, cost in costs]
@@ -123,6 +130,20 @@ def say_cost(plans: Sequence[tuple[Source, SurfacePlan]], wanted: Measuring) -> 
             what += f", each {each}, {measured}{beside}, {making}: about {duration(cost.seconds)}"
         click.echo(what)
     click.echo(f"In all about {duration(total)}; points are directions x nodes, and the centre. Nothing was written.")
+
+
+def _without_weights(plan: SurfacePlan) -> dict[str, Any]:
+    """What the time of a point depends on, and that of directions."""
+    spec = plan.spec
+    same = ("model", "parameter_shapes", "attack", "objective", "loss", "batchnorm", "precision", "noise")
+    about = {name: spec["directions"].get(name) for name in ("kind", "num_steps", "probes")}
+    about |= {
+        "path": len(spec["directions"].get("path") or ()),
+        "directions": plan.num_directions,
+        "examples": len(plan.examples),
+        "device": str(plan.device),
+    }
+    return {**{name: spec.get(name) for name in same}, **about}
 
 
 def layer_numbers(plans: Sequence[SurfacePlan], wanted: Measuring) -> dict[str, Any]:

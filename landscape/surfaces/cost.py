@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from landscape.models.noisy import is_noisy
@@ -49,18 +49,29 @@ class Cost:
         return (self.num_points + self.num_landmarks) * self.seconds_per_point + self.seconds_for_directions
 
 
-def estimate_cost(plan: SurfacePlan, *, cache_dir: Path | str | None = None, shard: Shard | None = None) -> Cost:
-    """Make directions of a plan, or of its shard, measure one point and count the missing ones; writes nothing."""
+def estimate_cost(
+    plan: SurfacePlan, *, cache_dir: Path | str | None = None, shard: Shard | None = None, like: Cost | None = None
+) -> Cost:
+    """Make directions of a plan, or of its shard, measure one point and count the missing ones; writes nothing.
+
+    Args:
+        plan: what would be computed.
+        cache_dir: where stored points lie.
+        shard: a part of it.
+        like: the cost of a plan with other weights that is the same otherwise; its times are taken instead.
+    """
     store = None if cache_dir is None else SurfaceStore(cache_dir)
     done = store.finished_points(plan.spec) if store else set()
     points = plan.points(shard)
     missing = [point for point in points if point not in done]
     making = seconds = 0.0
+    if missing and like is not None:
+        return replace(like, num_points=len(missing), num_total=len(points))
     if missing:
         plan = plan.ready()
         sweep = Sweep(plan.model, plan.examples, plan.settings, plan.device)
         sweep(CENTRE)  # the first call also pays for allocations
-        making = _seconds_for_directions(sweep, missing)
+        making = _seconds_for_directions(sweep, missing) + _seconds_for_facts(plan)
         before = time.perf_counter()
         sweep(missing[-1])
         seconds = time.perf_counter() - before
@@ -87,6 +98,17 @@ def _seconds_for_directions(sweep: Sweep, missing: Sequence[Point]) -> float:
         sweep.move_to(point)
         seconds.append(time.perf_counter() - before)
     return sum(seconds) + max(0, len(lines) - 2) * (seconds[-1] if seconds else 0.0)
+
+
+def _seconds_for_facts(plan: SurfacePlan) -> float:
+    """Seconds for what is found out about directions once they are there, such as the probes of a trace."""
+    recipe = plan.settings.directions
+    if not isinstance(recipe, Remarkable):
+        return 0.0
+    weights = {name: weight.cpu() for name, weight in parameters_of(plan.model).items()}
+    before = time.perf_counter()
+    recipe.facts(weights, plan.num_drawn)
+    return time.perf_counter() - before
 
 
 def _num_landmarks(plan: SurfacePlan) -> int:

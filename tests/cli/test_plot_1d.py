@@ -22,7 +22,14 @@ SMALL = ("--directions", "2", "--alpha", "-1:1:3", "--examples", "20", "--attack
 
 
 def write_checkpoint(
-    path: Path, *, seed: int = 0, threat: bool = True, method: str = "at", noise: bool = False, **arguments: Any
+    path: Path,
+    *,
+    seed: int = 0,
+    threat: bool = True,
+    method: str = "at",
+    noise: bool = False,
+    epoch: int = 1,
+    **arguments: Any,
 ) -> Path:
     with torch.random.fork_rng():
         torch.manual_seed(seed)
@@ -37,7 +44,7 @@ def write_checkpoint(
         dataset="digits",
         threat=ThreatModel(norm="linf", epsilon=0.15) if threat else None,
         step_size=0.0375 if threat else None,
-        training={"method": method, "epoch": 1},
+        training={"method": method, "epoch": epoch},
     )
 
 

@@ -1,0 +1,130 @@
+"""Flatness beside the robust generalization gap: the points of an association, and what is said about them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from landscape.analysis.association import VARIANTS, Associations, Point, associations
+from landscape.analysis.association_table import association_numbers, association_table
+from landscape.analysis.flatness_table import Flatness, measure_names, plus_minus
+from landscape.analysis.tables import aligned
+from landscape.analysis.wording import ABSENT, POINTS, percent
+
+if TYPE_CHECKING:
+    from landscape.analysis.association import Association
+
+MAIN = "rise(0.5)"
+"""The measure that the picture and the whole table are of, where it was measured."""
+
+SHORT = "Spearman"
+"""The coefficient of the short table of all measures."""
+
+
+def points_of(rows: Sequence[Flatness], name: str) -> list[Point]:
+    """One point for each checkpoint that has the measure and a gap; an epoch of a run counts once.
+
+    The best of a run is left out of its series: it is there because its test accuracy was high, so its gap is small by
+    selection. The last of a run is the latest of its epochs among the rows.
+    """
+    once: dict[tuple[str, int], Flatness] = {}
+    for row in rows:
+        if row.gap is not None and row.measure(name) is not None and not row.selected:
+            once.setdefault((row.run or row.label, row.epoch or 0), row)
+    last = {run: max(epoch for other, epoch in once if other == run) for run, _ in once}
+    return [
+        Point(
+            run=run,
+            epoch=epoch,
+            name=row.label,
+            method=row.method,
+            flatness=measure.value,
+            gap=row.gap.value,
+            train_robust_loss=row.gap.train_loss,
+            is_final=epoch == last[run],
+        )
+        for (run, epoch), row in once.items()
+        if (measure := row.measure(name)) is not None and row.gap is not None
+    ]
+
+
+def main_measure(rows: Sequence[Flatness]) -> str:
+    """rise(0.5), or the first measure where that is missing."""
+    names = measure_names(rows)
+    return MAIN if MAIN in names else names[0]
+
+
+def associated(rows: Sequence[Flatness], *, seed: int = 0) -> dict[str, Associations]:
+    """The coefficients of every measure with the gap, the main one first.
+
+    Raises:
+        InputError: fewer than three checkpoints have finite numbers of the main measure.
+    """
+    main = main_measure(rows)
+    found = {main: associations(points_of(rows, main), seed=seed)}
+    for name in measure_names(rows):
+        points = points_of(rows, name)
+        if name != main and len(points) >= found[main].num_points:
+            found[name] = associations(points, seed=seed)
+    return found
+
+
+def gap_table(rows: Sequence[Flatness]) -> str:
+    """Robust accuracy on both splits and the gap of every checkpoint."""
+    cells = [
+        [row.label, percent(gap.train_accuracy), percent(gap.test_accuracy), _gap_cell(row)]
+        for row in rows
+        if (gap := row.gap) is not None
+    ]
+    header = ["", "robust train", "robust test", "gap ± SE"]
+    return f"robust generalization gap ({POINTS}), train minus test\n{aligned(header, cells, left=1)}"
+
+
+def association_text(rows: Sequence[Flatness], found: dict[str, Associations]) -> str:
+    """The whole table of the main measure, and a line for each of the others."""
+    selected = sum(row.selected for row in rows)
+    (main, first), *others = found.items()
+    blocks = [association_table(first, flatness=main)]
+    if selected:
+        blocks[0] += (
+            f"\nThe best of each run ({selected} in all) is left out: chosen by accuracy, its gap is selected too."
+        )
+    if others:
+        lines = [
+            [name, *(_cell(one.row(variant, SHORT)) for variant in VARIANTS)] for name, one in [(main, first), *others]
+        ]
+        blocks.append(f"{SHORT}'s coefficient of each measure with the gap\n{aligned(['', *VARIANTS], lines, left=1)}")
+    return "\n\n".join(blocks)
+
+
+def association_json(rows: Sequence[Flatness], found: dict[str, Associations]) -> dict[str, Any]:
+    """The points and coefficients of every measure as plain JSON values."""
+    return {
+        name: {**association_numbers(one), "points": [vars(point) for point in points_of(rows, name)]}
+        for name, one in found.items()
+    }
+
+
+def association_caption(found: Associations) -> str:
+    """The coefficients of all checkpoints together and within runs, in a sentence for the figure."""
+    said = [
+        f"{coefficient} {_cell(found.row(VARIANTS[0], coefficient))}"
+        for coefficient in dict.fromkeys(row.coefficient for row in found.rows)
+    ]
+    within = _cell(found.row(VARIANTS[1], SHORT))
+    intervals = (
+        f" ({100 * found.level:g} % intervals over runs)" if any(row.low is not None for row in found.rows) else ""
+    )
+    return f"All checkpoints: {', '.join(said)}; {VARIANTS[1]}: {SHORT} {within}{intervals}."
+
+
+def _gap_cell(row: Flatness) -> str:
+    return ABSENT if row.gap is None else plus_minus(100 * row.gap.value, 100 * row.gap.standard_error)
+
+
+def _cell(row: Association) -> str:
+    if row.value != row.value:
+        return ABSENT
+    if row.low is None or row.high is None:
+        return f"{row.value:+.2f}"
+    return f"{row.value:+.2f} [{row.low:+.2f}, {row.high:+.2f}]"
