@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import functools
-import io
 import math
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -19,6 +18,7 @@ from h5py import File as File
 
 from landscape.errors import FileError, SurfaceError
 from landscape.files import open_regular, reason_of, written_atomically
+from landscape.surfaces.superblock import with_checksum
 
 DEFLATE_LIMIT = 1032
 """No deflate stream unpacks to more than this many times its size."""
@@ -99,13 +99,14 @@ def created(path: Path) -> Iterator[File]:
     Raises:
         FileError: the file cannot be written.
     """
-    # HDF5 sees memory only: a disk that fills up while it writes to a file can end the process (seen as SIGSEGV). The
-    # bytes of a closed file: images of open ones have a wrong checksum in HDF5 1.14.2 (h5py 3.11).
-    memory = io.BytesIO()
-    with h5py.File(memory, "w", libver=("v110", "v110")) as file:
+    # HDF5 sees memory only: a disk that fills up while it writes to a file can end the process (seen as SIGSEGV), and
+    # so can a file object of Python's, when objects of h5py are collected while HDF5 writes to it.
+    with h5py.File("memory", "w", driver="core", backing_store=False, libver=("v110", "v110")) as file:
         yield file
+        file.flush()
+        image = file.id.get_file_image()
     with written_atomically(path) as temporary:
-        temporary.write_bytes(memory.getbuffer())
+        temporary.write_bytes(with_checksum(image))
 
 
 def write_texts(file: File, texts: Mapping[str, str]) -> None:
