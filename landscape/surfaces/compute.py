@@ -142,6 +142,7 @@ def run_plan(
         _verify_own_code(plan, store.known_centres(plan.spec))
     if cached is not None and cached.complete:
         logger.info("%s: taken from %s", plan.label, store.path(plan.key))
+        store.tidy(plan.key)
         return cached
     plan = plan.ready()
     logger.info("%s: computing %s", plan.label, store.path(plan.key))

@@ -177,6 +177,14 @@ class SurfaceStore:
             return stored
         return _joined(stored, journals)
 
+    def tidy(self, key: str) -> None:
+        """Delete, where that can be done, what a process that was killed at its end left beside a complete surface."""
+        folder = self.points_folder(key)
+        if folder.exists():
+            with contextlib.suppress(FileError, SurfaceError, OSError), self.lock(key):
+                if not claims.living(folder):
+                    self.merge_locked(key, remove_journals=True)
+
     def merge_locked(self, key: str, *, remove_journals: bool) -> Path:
         """As `merge`, for a caller who holds the lock and knows whether anyone else appends."""
         stored, journals = self.load(key), self.journals(key)

@@ -3,6 +3,7 @@ from __future__ import annotations
 import copy
 import math
 import os
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -407,6 +408,31 @@ def test_kill_minus_nine_at_twenty_places_loses_nothing_and_repeats_nothing(exam
     assert final.complete
     assert_same(final, expected)
     assert not list(tmp_path.glob("*.points"))
+
+
+@pytest.mark.parametrize("what", ["an empty folder", "journals"])
+def test_what_a_kill_at_the_very_end_leaves_is_deleted_by_the_next_call(
+    what: str, examples: Examples, tmp_path: Path
+) -> None:
+    cache, journals = tmp_path / "cache", tmp_path / "journals"
+
+    def keep(done: int, total: int) -> None:
+        if done == total:
+            (folder,) = cache.glob("*.points")
+            shutil.copytree(folder, journals)
+
+    surface = surface_of(network(), examples, cache_dir=cache, progress=keep)
+    store = SurfaceStore(cache)
+    folder, before = store.points_folder(surface.key), store.path(surface.key).read_bytes()
+    if what == "journals":
+        shutil.copytree(journals, folder)
+        (folder / "main.claim").unlink()
+        assert list(folder.iterdir())
+    else:
+        folder.mkdir()
+    assert_same(surface_of(network(), examples, cache_dir=cache), surface)
+    assert not folder.exists()
+    assert store.path(surface.key).read_bytes() == before
 
 
 def test_a_cut_journal_costs_only_the_torn_point(examples: Examples, tmp_path: Path) -> None:
