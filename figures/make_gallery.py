@@ -241,7 +241,7 @@ def page(texts: dict[str, str]) -> str:
         "Every picture of this folder with the call that makes it; `python figures/make_gallery.py` makes all of them,",
         "and this page. Larger ones are reduced to 256 colours. The checkpoints are bundled: small networks on 8x8",
         "digits, which show how the tool works and not which method is better.",
-        "[How to read them](../docs/reading-the-picture.md).",
+        "[How to read them](../docs/reading-the-picture.md). Two studies of trained runs: [studies](studies.md).",
     ]
     for entry in ENTRIES:
         lines += ["", f"## {entry.title}", "", entry.words, "", "```", *entry.commands, "```", ""]
