@@ -47,6 +47,12 @@ class Transfer:
         """The ball of the attack."""
         return threat_of(self.attack)
 
+    @property
+    def batch_size(self) -> int | None:
+        """The examples that the attack works on together, where its random numbers belong to batches; else None."""
+        size: int | None = getattr(self.attack, "batch_size", None)
+        return size
+
     def settings(self) -> dict[str, Any]:
         """The surrogate by its digest, and what is done to it; the ball once more, where readers look for it."""
         made = dict(self.attack.settings())
