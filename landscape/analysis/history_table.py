@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from landscape.analysis.columns import in_columns
 from landscape.analysis.run_history import RunGroup, RunHistory
 
 HEADER = (
@@ -38,14 +39,7 @@ def history_table(groups: Sequence[RunGroup]) -> str:
             rows.append([group.label if moment == "best" else "", moment + chosen, epochs, *cells])
         lost = [100 * _lost(run) for run in group.runs]
         rows.append(["", "best minus last", "", "", _spread(lost), "", "", ""])
-    widths = [max(len(row[column]) for row in rows) for column in range(len(HEADER))]
-    return "\n".join(
-        "  ".join(
-            cell.ljust(width) if column < 2 else cell.rjust(width)
-            for column, (cell, width) in enumerate(zip(row, widths, strict=True))
-        ).rstrip()
-        for row in rows
-    )
+    return in_columns(rows, left=2)
 
 
 def history_numbers(groups: Sequence[RunGroup]) -> list[dict[str, Any]]:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from landscape.analysis.barriers import barrier
 from landscape.analysis.captions import masked_sentences, settings_line
+from landscape.analysis.columns import in_columns
 from landscape.analysis.comparison import compare, compared_pairs, differ_in_loss
 from landscape.analysis.directions import findings_of, symbol_of
 from landscape.analysis.samples import why_no_rise
@@ -121,15 +122,7 @@ def numbers(curves: Sequence[Curve], quantity: str = "loss") -> dict[str, Any]:
 
 def aligned(header: Sequence[str], rows: Sequence[Sequence[str]], *, left: int = 0) -> str:
     """A table in columns two spaces apart: the first `left` columns flush left, numbers flush right."""
-    widths = [max(len(cell) for cell in column) for column in zip(header, *rows, strict=True)]
-    lines = [
-        "  ".join(
-            cell.ljust(width) if column < left else cell.rjust(width)
-            for column, (cell, width) in enumerate(zip(row, widths, strict=True))
-        )
-        for row in [header, *rows]
-    ]
-    return "\n".join(line.rstrip() for line in lines)
+    return in_columns([header, *rows], left=left)
 
 
 def _centre(curve: Curve, summary: CurveSummary, words: QuantityWords) -> str:

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from landscape.analysis.columns import in_columns
 from landscape.cli.cache_list import KEY_LENGTH, list_command
 from landscape.cli.exchange import export_command, import_command
 from landscape.cli.options import cache_options
-from landscape.cli.report import aligned
 from landscape.errors import LandscapeError
 
 if TYPE_CHECKING:
@@ -41,7 +41,7 @@ def show_command(surface: str, cache_dir: str | None) -> None:
         click.echo("\n".join(foreign_sentences([imported])))
         return
     shown, path = find_surface(store.folder, surface)
-    click.echo(aligned([*_about(shown, path), *_settings(shown), *_origins(shown.provenance)]))
+    click.echo(in_columns([*_about(shown, path), *_settings(shown), *_origins(shown.provenance)]))
 
 
 @command.command("merge")

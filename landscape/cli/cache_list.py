@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from landscape.analysis.columns import in_columns
 from landscape.cli.options import cache_options
-from landscape.cli.report import aligned
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -37,7 +37,7 @@ def list_command(cache_dir: str | None) -> None:
     if not stored:
         click.echo(f"No surfaces in {folder.expanduser()}.")
         return
-    click.echo(aligned([HEAD, *(row for _, row in sorted(stored, key=lambda pair: pair[0], reverse=True))]))
+    click.echo(in_columns([HEAD, *(row for _, row in sorted(stored, key=lambda pair: pair[0], reverse=True))]))
     click.echo("points: directions (or planes) x nodes; the centre is one more.")
 
 

@@ -49,6 +49,7 @@ def fetch_command(context: click.Context, name: str, data_dir: str | None, mirro
 @data_dir_option
 def list_command(data_dir: str | None) -> None:
     """Say of each data set what it holds, where it is looked for, and whether it is there."""
+    from landscape.analysis.columns import in_columns
     from landscape.datasets.registry import data_place, reader
 
     rows = [("name", "classes", "image", "state", "place")]
@@ -63,9 +64,7 @@ def list_command(data_dir: str | None) -> None:
         place = module.located(folder)
         state = "missing" if place is None else "present"
         rows.append((name, str(facts.num_classes), shape, state, str(place or folder)))
-    widths = [max(len(row[column]) for row in rows) for column in range(4)]
-    for row in rows:
-        click.echo("  ".join([*(cell.ljust(width) for cell, width in zip(row, widths, strict=False)), row[4]]))
+    click.echo(in_columns(rows))
 
 
 @contextmanager

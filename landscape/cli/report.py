@@ -137,11 +137,3 @@ def figure_path(out: str | Path | None, titles: str | Sequence[str], command: st
     if len(plain) > 2:
         plain = [plain[0], f"{len(plain) - 1}-more"]
     return Path(f"{'-and-'.join(plain)}-{command}.png")
-
-
-def aligned(rows: Sequence[Sequence[str]]) -> str:
-    """Rows of cells as columns of text, two spaces apart."""
-    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
-    return "\n".join(
-        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows
-    )

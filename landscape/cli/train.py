@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import textwrap
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -103,18 +104,18 @@ def _config(preset: str | None, config_file: str | None, given: dict[str, Any]) 
 
 def _presets(name: str | None, method: str | None) -> str:
     """All presets, a line for each; of one that is named every setting, its value and where it stands."""
-    from landscape.cli.report import aligned
+    from landscape.analysis.columns import in_columns
     from landscape.training.presets import PRESETS, find_preset, written
 
     if name is None:
         lines = [["preset", "methods", "what"]]
         lines += [[preset.name, ", ".join(preset.methods), preset.title] for preset in PRESETS.values()]
         hint = "With --preset NAME this lists its numbers and where each stands."
-        return f"{aligned(lines)}\n\n{hint}"
+        return f"{in_columns(lines)}\n\n{hint}"
     preset = find_preset(name)
     lines = [["setting", "value", "source"]]
     lines += [[entry.setting, written(entry), entry.source] for entry in preset.entries_for(method)]
-    return f"{preset.name}: {preset.title}\n\n{aligned(lines)}"
+    return f"{preset.name}: {preset.title}\n\n{in_columns(lines)}"
 
 
 def _report(folder: Path, settings: Settings, *, finished_before: bool, as_json: bool) -> None:
@@ -135,6 +136,7 @@ def _report(folder: Path, settings: Settings, *, finished_before: bool, as_json:
 
 
 def _table(trainings: dict[str, dict[str, Any]]) -> str:
+    from landscape.analysis.columns import in_columns
     from landscape.cli.epochs import percent
 
     lines = [["checkpoint", "epoch", "natural train", "natural test", "robust train", "robust test", "robust gap"]]
@@ -143,7 +145,4 @@ def _table(trainings: dict[str, dict[str, Any]]) -> str:
         accuracies = [percent(metrics, split, kind) for kind in ("natural", "robust") for split in ("train", "test")]
         chosen = "" if name == "last" else f" ({training['selection']})"
         lines.append([name + chosen, str(training["epoch"]), *accuracies, f"{100 * metrics['robust_gap']:.1f}"])
-    widths = [max(len(line[column]) for line in lines) for column in range(len(lines[0]))]
-    return "\n".join(
-        "  " + "  ".join(cell.rjust(width) for cell, width in zip(line, widths, strict=True)) for line in lines
-    )
+    return textwrap.indent(in_columns(lines, left=0), "  ")
