@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-import numpy as np
+from landscape.analysis.robustness import Estimate, between, mean_of
 
 if TYPE_CHECKING:
     from landscape.surfaces.surface import Surface
@@ -26,17 +25,22 @@ class Gap:
     @property
     def value(self) -> float:
         """The gap, a share in [-1, 1]."""
-        return self.train_accuracy - self.test_accuracy
+        return self._estimate.value
+
+    @property
+    def standard_error(self) -> float:
+        """Over the examples of both splits, two independent samples; NaN for a single example."""
+        return self._estimate.standard_error
 
     @property
     def train_accuracy(self) -> float:
         """Robust accuracy on the train examples, a share in [0, 1]."""
-        return 1.0 - self.train.centre_mean("robust-error")
+        return _robust_accuracy(self.train).value
 
     @property
     def test_accuracy(self) -> float:
         """Robust accuracy on the test examples, a share in [0, 1]."""
-        return 1.0 - self.test.centre_mean("robust-error")
+        return _robust_accuracy(self.test).value
 
     @property
     def train_loss(self) -> float:
@@ -44,11 +48,9 @@ class Gap:
         return self.train.centre_mean("loss")
 
     @property
-    def standard_error(self) -> float:
-        """Over the examples of both splits, two independent samples; NaN for a single example."""
-        return math.hypot(*(_standard_error(surface) for surface in (self.train, self.test)))
+    def _estimate(self) -> Estimate:
+        return between(_robust_accuracy(self.train), _robust_accuracy(self.test))
 
 
-def _standard_error(surface: Surface) -> float:
-    errors = surface.centre_values("robust-error")
-    return float(np.std(errors, ddof=1)) / math.sqrt(len(errors)) if len(errors) > 1 else math.nan
+def _robust_accuracy(surface: Surface) -> Estimate:
+    return mean_of(1.0 - surface.centre_values("robust-error"))

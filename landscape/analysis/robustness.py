@@ -123,11 +123,12 @@ def accuracies(evaluated: Evaluated) -> dict[str, Estimate]:
 
 
 def gap(train: Evaluated, test: Evaluated, column: str) -> Estimate:
-    """The generalization gap, train minus test accuracy; robust in the column of an attack.
+    """The generalization gap, train minus test accuracy; robust in the column of an attack."""
+    return between(train.accuracy(column), test.accuracy(column))
 
-    The two splits are independent samples, so the squares of their standard errors add.
-    """
-    ours, theirs = train.accuracy(column), test.accuracy(column)
+
+def between(ours: Estimate, theirs: Estimate) -> Estimate:
+    """The difference of two estimates from independent samples, the squares of whose standard errors add."""
     return Estimate(
         value=ours.value - theirs.value,
         standard_error=math.hypot(ours.standard_error, theirs.standard_error),

@@ -127,7 +127,8 @@ def _sources(named: tuple[str, ...], epochs: range | None) -> list[Source]:
 
 def _grid(asked: Asked) -> Any:
     """Where random directions are measured: the radii and the window of the curvature, or what the user says."""
-    from landscape.surfaces.flatness_plans import AT_THE_CENTRE, flatness_grid
+    from landscape.surfaces.evaluation import AT_THE_CENTRE
+    from landscape.surfaces.flatness_plans import flatness_grid
 
     if not asked.along_random:
         return AT_THE_CENTRE
@@ -179,10 +180,11 @@ def _rows(
     asked: Asked,
     epochs: range | None,
 ) -> list[Flatness]:
-    from landscape.cli.flatness_gap import run_of, short_names
+    from landscape.cli.flatness_gap import run_of
+    from landscape.cli.sources import run_titles
 
     folders = [run_of(job.source) for job in jobs]
-    runs = short_names([folder for folder in folders if folder is not None])
+    runs = run_titles([folder for folder in folders if folder is not None])
     return [
         _row(
             job,

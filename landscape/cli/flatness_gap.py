@@ -54,7 +54,7 @@ def gap_plans(
         DataError, InputError: the examples are not there.
     """
     from landscape.datasets.registry import load_examples, split_size
-    from landscape.surfaces.flatness_plans import centre_plan
+    from landscape.surfaces.evaluation import at_the_centre
 
     number = wanted.examples if examples is None else examples
     load = functools.cache(load_examples)
@@ -64,7 +64,7 @@ def gap_plans(
         usual = min(NUM_EXAMPLES, split_size(name, split=split, data_dir=wanted.data_dir))
         count = None if number == "all" else usual if number is None else int(number)
         chosen = load(name, split=split, num_examples=count, seed=wanted.seed, data_dir=wanted.data_dir)
-        return replace(centre_plan(plan), examples=chosen)
+        return at_the_centre(replace(plan, examples=chosen))
 
     return [(evaluation(plan, "train"), evaluation(plan, "test")) for plan in plans]
 
@@ -75,16 +75,6 @@ def run_of(source: Source) -> Path | None:
         return source.run.absolute()
     folder = source.path.absolute().parent
     return folder if (folder / "config.json").is_file() else None
-
-
-def short_names(folders: Sequence[Path]) -> dict[Path, str]:
-    """The shortest ends of the paths that tell run folders apart."""
-    different = list(dict.fromkeys(folders))
-    for length in range(1, 12):
-        found = {folder: "/".join(folder.parts[-length:]) for folder in different}
-        if len(set(found.values())) == len(different):
-            return found
-    return {folder: str(folder) for folder in different}
 
 
 def _why_not(plans: Sequence[SurfacePlan], wanted: Measuring) -> str | None:

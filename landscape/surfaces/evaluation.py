@@ -14,7 +14,9 @@ import torch
 
 from landscape.attacks.budget import require_budget, threat_of
 from landscape.attacks.pgd import NoAttack
+from landscape.surfaces.batchnorm import FrozenStatistics
 from landscape.surfaces.compute import run_plan
+from landscape.surfaces.measured_losses import CrossEntropy
 from landscape.surfaces.plan import SurfacePlan, plan_surface
 from landscape.surfaces.surface import Grid, Surface
 
@@ -26,6 +28,9 @@ if TYPE_CHECKING:
     from landscape.checkpoints import Checkpoint
     from landscape.datasets.examples import Examples
     from landscape.protocols import Attack, Forward
+
+AT_THE_CENTRE = Grid(alpha=(0.0,))
+"""The grid of what is only looked at where the weights are."""
 
 Progress = Callable[[int, int], None]
 """Called with (attacked examples, attacked examples in all), each restart counting, and once before the first."""
@@ -111,9 +116,27 @@ def plan_evaluation(
         InputError: an argument is out of range.
     """
     plan = plan_surface(
-        model, examples, attack=attack, directions=NoDirections(), num_directions=1, grid=Grid(alpha=(0.0,)), **how
+        model, examples, attack=attack, directions=NoDirections(), num_directions=1, grid=AT_THE_CENTRE, **how
     )
-    return replace(plan, num_directions=0)
+    return at_the_centre(plan)
+
+
+def at_the_centre(plan: SurfacePlan) -> SurfacePlan:
+    """What an evaluation of a plan's model on its examples under its attack is, however the plan measures them.
+
+    Of a plan that moves weights too it is the evaluation that `plan_evaluation` gives: eval mode, running statistics
+    frozen, the cross-entropy of examples that are attacked there.
+    """
+    settings = replace(
+        plan.settings,
+        directions=NoDirections(),
+        grid=AT_THE_CENTRE,
+        objective="adversarial",
+        loss=CrossEntropy(),
+        batchnorm=FrozenStatistics(),
+        warm_steps=None,
+    )
+    return replace(plan, settings=settings, num_directions=0, sampling={})
 
 
 def run_evaluation(

@@ -9,9 +9,8 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from landscape.surfaces.directions import RandomDirections
+from landscape.surfaces.evaluation import AT_THE_CENTRE
 from landscape.surfaces.grid import Grid
-from landscape.surfaces.measured_losses import CrossEntropy
 from landscape.surfaces.recipes.gaussian import GaussianWeights
 from landscape.surfaces.recipes.hessian import HessianDirections
 from landscape.surfaces.recipes.hessian_trace import HessianTraceProbes
@@ -26,9 +25,6 @@ WINDOW_NODES = (0.05, 0.1, 0.15, 0.2, 0.25)
 """Nodes to each side of the centre through which the parabola of the curvature is laid."""
 
 NUM_PROBES = 30
-
-AT_THE_CENTRE = Grid(alpha=(0.0,))
-"""For what is found out at the centre and kept beside the surface."""
 
 
 def flatness_grid(radii: Sequence[float], *, curvature: bool) -> Grid:
@@ -63,14 +59,6 @@ def eigenvalue_plan(plan: SurfacePlan, *, layers: str | None = None) -> SurfaceP
 def trace_plan(plan: SurfacePlan, *, num_probes: int = NUM_PROBES, layers: str | None = None) -> SurfacePlan:
     """The quadratic forms of the Hessian's trace, kept beside a surface of the centre."""
     return _along(plan, HessianTraceProbes(**_about(plan), count=num_probes, layers=layers), AT_THE_CENTRE, 1)
-
-
-def centre_plan(plan: SurfacePlan) -> SurfacePlan:
-    """The cross-entropy of the model at its own weights, which any stored surface under the same attack has too."""
-    settings = replace(
-        plan.settings, directions=RandomDirections(), grid=AT_THE_CENTRE, objective="adversarial", loss=CrossEntropy()
-    )
-    return replace(plan, settings=settings, num_directions=1)
 
 
 def _about(plan: SurfacePlan) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,7 +20,8 @@ from landscape.datasets.examples import Examples
 from landscape.datasets.registry import load_examples
 from landscape.errors import AttackError, Interrupted
 from landscape.surfaces.compute import compute_surface
-from landscape.surfaces.evaluation import evaluate, plan_evaluation, run_evaluation
+from landscape.surfaces.evaluation import at_the_centre, evaluate, plan_evaluation, run_evaluation
+from landscape.surfaces.plan import plan_surface
 from landscape.surfaces.store import SurfaceStore, load_surface
 from landscape.surfaces.surface import NOT_FINITE
 
@@ -96,6 +98,17 @@ def test_another_measurement_is_not_taken(
     other = evaluate(checkpoint, examples, cache_dir=tmp_path, **{**asked, **change})
     assert other.key != first.key and "reused_from" not in other.provenance[0]
     assert len(list(tmp_path.glob("*.h5"))) == 2
+
+
+def test_the_evaluation_of_a_plan_is_that_of_its_model_however_the_plan_measures_it(
+    checkpoint: Checkpoint, examples: Examples
+) -> None:
+    expected = plan_evaluation(checkpoint, examples, attack=PGD_3, device="cpu", seed=3)
+    about: dict[str, Any] = {"attack": PGD_3, "directions": 2, "grid": "-1:1:3", "device": "cpu", "seed": 3}
+    others: list[dict[str, Any]] = [{}, {"loss": "margin"}, {"batchnorm": "reestimate"}, {"objective": "fixed"}]
+    for other in others:
+        plan = replace(plan_surface(checkpoint, examples, **about, **other), sampling={"until_se": 1.0})
+        assert at_the_centre(plan).key == expected.key
 
 
 def test_a_surface_does_not_change_its_key_because_evaluations_lie_beside_it(
