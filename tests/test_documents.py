@@ -60,3 +60,12 @@ def test_the_page_about_evaluation_runs() -> None:
     names = run("docs/evaluate.md")
     found = names["found"]
     assert found.num_points == 1 and found.centre.adversarial_correct.shape == (64,)
+
+
+def test_the_files_that_the_architecture_lists_are_there() -> None:
+    text = (ROOT / "ARCHITECTURE.md").read_text().partition("## The files of each room")[2]
+    rooms = re.findall(r"^### `(.+?)/`\n(.*?)(?=^### |\Z)", text, re.DOTALL | re.MULTILINE)
+    listed = [
+        ROOT / "landscape" / room / name for room, part in rooms for name in re.findall(r"^- `(\S+?)`", part, re.M)
+    ]
+    assert len(listed) > 100 and [path for path in listed if not path.is_file()] == []
