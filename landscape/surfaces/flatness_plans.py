@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from landscape.surfaces.evaluation import AT_THE_CENTRE
 from landscape.surfaces.grid import Grid
+from landscape.surfaces.measured_losses import CrossEntropy
 from landscape.surfaces.recipes.gaussian import GaussianWeights
 from landscape.surfaces.recipes.hessian import HessianDirections
 from landscape.surfaces.recipes.hessian_trace import HessianTraceProbes
@@ -46,7 +47,11 @@ def worst_case_plan(plan: SurfacePlan, gamma: float, *, layers: str | None = Non
 def pac_bayes_plan(
     plan: SurfacePlan, scale: float, *, sigma: str = "layer", draws: int, layers: str | None = None
 ) -> SurfacePlan:
-    """g at w + u and w - u for `draws` draws of Gaussian weights with a = `scale`: both have the same distribution."""
+    """The loss at w + u and w - u for `draws` draws of Gaussian weights with a = `scale`.
+
+    Both have the same distribution. The term is one of the 0-1 loss and of the cross-entropy, whichever loss g is.
+    """
+    plan = replace(plan, settings=replace(plan.settings, loss=CrossEntropy()))
     recipe = GaussianWeights(seed=plan.settings.seed, sigma=sigma, layers=layers)
     return _along(plan, recipe, Grid(alpha=(-float(scale), float(scale))), draws)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -31,6 +32,7 @@ from landscape.surfaces.flatness_plans import (
     trace_plan,
     worst_case_plan,
 )
+from landscape.surfaces.measured_losses import Margin
 from landscape.surfaces.plan import SurfacePlan, plan_surface
 from landscape.surfaces.store import load_surface
 from landscape.surfaces.surface import Surface
@@ -146,6 +148,12 @@ def test_the_pac_bayes_term_of_a_quadratic_is_half_sigma_squared_times_the_trace
     over_draws = float(losses.samples.mean(axis=1).std(ddof=1)) / math.sqrt(400)
     assert abs(losses.value - expected) < 4 * over_draws < 0.4 * expected
     assert (losses.name, errors.unit, losses.num_draws) == ("pac-bayes(0.1) CE", "share", 400)
+
+
+def test_the_pac_bayes_term_is_of_the_cross_entropy_whatever_loss_is_measured(plan: SurfacePlan) -> None:
+    of_margins = replace(plan, settings=replace(plan.settings, loss=Margin()))
+    assert pac_bayes_plan(of_margins, 0.1, draws=2).key == pac_bayes_plan(plan, 0.1, draws=2).key
+    assert worst_case_plan(of_margins, 0.1).key != worst_case_plan(plan, 0.1).key
 
 
 def test_the_expected_error_of_a_linear_model_is_a_normal_distribution() -> None:
