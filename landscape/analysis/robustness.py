@@ -84,7 +84,8 @@ class Evaluated:
     def correct(self, column: str) -> Floats:
         """(n,) share of the draws of noise, mostly 0 or 1, in which the model is right on each example.
 
-        The worst case is per example: right only under every attack.
+        The worst case is per example: right only under every attack. Over several draws of noise it is the least of
+        the attacks' shares, at least as large as the share of draws in which every attack fails.
         """
         if column == NATURAL:
             return 1.0 - self._first.centre_values("natural-error")

@@ -148,7 +148,8 @@ def _ordered(surfaces: Mapping[str, Surface]) -> Iterator[tuple[str, str, float]
             a, b = _settings(one), _settings(other)
             if first == second or not _same_ball(one, other):
                 continue
-            if a.get("name") == b.get("name") == "pgd":
+            # Who averages over noise does not know the draw that classifies, and may find less with more steps.
+            if a.get("name") == b.get("name") == "pgd" and a.get("averaged_over") == b.get("averaged_over"):
                 same_loss = a.get("loss") == b.get("loss")
                 fewer = b.get("num_steps", 0) < a.get("num_steps", 0)
                 if same_loss and fewer and b.get("num_restarts", 1) <= a.get("num_restarts", 1):

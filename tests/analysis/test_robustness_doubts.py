@@ -91,6 +91,10 @@ def test_a_doubt_is_one_sentence(entry: Evaluated, sentence: str) -> None:
     [
         pytest.param(model({"pgd-20": right(40), "pgd-100": right(42, num_steps=100)}), id="within the allowance"),
         pytest.param(model({"pgd-20": right(42), "pgd-100": right(38, num_steps=100)}), id="stronger"),
+        pytest.param(
+            model({"pgd-20": right(40), "pgd-100:draws=10": right(60, num_steps=100, averaged_over={"draws": 10})}),
+            id="an attack that does not know the noise",
+        ),
         pytest.param(model({"pgd-20": right(40), "cw-20": cw(42)}), id="margin within two points"),
         pytest.param(model({"pgd-20": right(40), "fgsm": right(50, **FGSM)}), id="one step weaker"),
         pytest.param(model({"pgd-20": right(40), "pgd-100": right(60, num_steps=100, norm="l2")}), id="other ball"),
