@@ -53,11 +53,14 @@ class LossOfWeights:
         self._noise, self._num_draws = noise, noise.count if is_noisy(self._model) else 1
         self._ids = examples.ids.cpu()
         size = max(1, default_batch_size(self._model, self._inputs[:1], self.device) // BATCH_SHARE)
-        self._batches = [slice(first, first + size) for first in range(0, len(self._labels), size)]
+        self._batches = _batches_of(size, len(self._labels))
 
     def craft(self, weights: Weights, attack: Attack, *, seed: int) -> list[Tensor]:
         """(n, C, H, W) adversarial inputs for each draw, made by an attack on f_w from the examples' own starts."""
         placed = self._placed(weights)
+        # An attack that draws its random numbers for whole batches says how large they are.
+        size = getattr(attack, "batch_size", None)
+        batches = self._batches if size is None else _batches_of(size, len(self._labels))
 
         def forward(inputs: Tensor) -> Tensor:
             logits: Tensor = functional_call(self._model, placed, (inputs,))
@@ -67,7 +70,7 @@ class LossOfWeights:
             torch.cat(
                 [
                     strongest(attack, forward, self._inputs[rows], self._labels[rows], ids=self._ids[rows], seed=seed)
-                    for rows in self._batches
+                    for rows in batches
                 ]
             )
             for _ in self._noise.of(self._model)
@@ -107,3 +110,7 @@ class LossOfWeights:
 
     def _leaves(self, weights: Weights) -> Weights:
         return {name: weights[name].detach().to(self.device).requires_grad_() for name in self.moving}
+
+
+def _batches_of(size: int, count: int) -> list[slice]:
+    return [slice(first, first + size) for first in range(0, count, size)]
