@@ -46,6 +46,10 @@ TRANSFERRED = "pgd-20"
 """What is done to a surrogate if the user does not say."""
 
 
+FEATURE_RESTARTS = 10
+"""Of the feature attack, unless the user says: each goes towards another example."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Surroundings:
     """What attacks may need beside their name.
@@ -90,7 +94,8 @@ def parse_attack(
         InputError: an unknown name or setting, or no threat model.
     """
     around = beside or Surroundings(threat=threat, step_size=step_size, num_restarts=num_restarts)
-    name, _, tail = text.strip().partition(":")
+    text = text.strip()
+    name, _, tail = text.partition(":")
     for kind in _KINDS:
         if match := re.fullmatch(kind.pattern, name.lower()):
             if around.threat is None and kind.make is not _none:
@@ -218,7 +223,8 @@ def _feature(asked: _Asked) -> Attack:
     steps = asked.steps
     size = asked.settings.get("step", min(1 / 255, asked.threat.epsilon))
     targets, labels = asked.around.targets()
-    pgd = PGD(threat=asked.threat, step_size=size, num_steps=steps, num_restarts=asked.whole("restarts", 10))
+    usual = asked.around.num_restarts if asked.around.num_restarts > 1 else FEATURE_RESTARTS
+    pgd = PGD(threat=asked.threat, step_size=size, num_steps=steps, num_restarts=asked.whole("restarts", usual))
     return FeatureAttack(pgd=pgd, targets=targets, target_labels=labels)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -48,6 +49,7 @@ def plain(attack: Any) -> dict[str, Any]:
             id="share of epsilon",
         ),
         pytest.param("cw-7", CW(threat=THREAT, step_size=0.02, num_steps=7, num_restarts=2), id="cw"),
+        pytest.param(" cw-7 ", CW(threat=THREAT, step_size=0.02, num_steps=7, num_restarts=2), id="cw among blanks"),
         pytest.param(
             "cw-7:step=2/255,kappa=10,restarts=1",
             CW(threat=THREAT, step_size=2 / 255, num_steps=7, kappa=10),
@@ -148,6 +150,12 @@ def test_presets_can_be_parsed(preset: str) -> None:
     around = Surroundings(threat=THREAT, targets=lambda: (INPUTS, torch.arange(len(INPUTS))))
     for name in split_attacks(preset):
         assert parse_attack(name, None, beside=around).settings()["epsilon"] == 0.1
+
+
+@pytest.mark.parametrize(("asked", "expected"), [(1, 10), (3, 3)], ids=["usual", "asked"])
+def test_the_feature_attack_has_ten_restarts_unless_others_are_asked_for(asked: int, expected: int) -> None:
+    attack = parse_attack("feature-4", None, beside=replace(AROUND, num_restarts=asked))
+    assert attack.settings()["num_restarts"] == expected
 
 
 def test_which_attacks_take_restarts() -> None:
