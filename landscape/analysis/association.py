@@ -130,7 +130,7 @@ def associations(points: Sequence[Point], *, resamples: int = 2000, seed: int = 
         raise InputError(f"a bootstrap takes at least 1 resample, got {resamples}.")
     _require_once(points)
     # In an order of their own, so that the caller's changes no resample.
-    used = sorted(filter(_is_finite, points), key=lambda point: (point.run, point.epoch, point.name))
+    used = sorted(filter(is_finite, points), key=lambda point: (point.run, point.epoch, point.name))
     if len(used) < MIN_POINTS:
         raise InputError(
             f"an association needs at least {MIN_POINTS} checkpoints with finite numbers, got {len(used)}; name more."
@@ -250,7 +250,8 @@ def _resampled(num_runs: int, resamples: int, seed: int) -> Floats:
     return counts.reshape(resamples, num_runs).astype(np.float64)
 
 
-def _is_finite(point: Point) -> bool:
+def is_finite(point: Point) -> bool:
+    """Whether all numbers of a point are; others are left out."""
     return all(map(math.isfinite, (point.flatness, point.gap, point.train_robust_loss)))
 
 

@@ -45,7 +45,7 @@ def association_table(found: Associations, *, flatness: str = "flatness") -> str
     rows = []
     for variant in VARIANTS:
         cells = [found.row(variant, coefficient) for coefficient in COEFFICIENTS]
-        rows.append([variant, str(cells[0].num_points), str(cells[0].num_runs), *map(_cell, cells)])
+        rows.append([variant, str(cells[0].num_points), str(cells[0].num_runs), *map(coefficient_cell, cells)])
     return "\n".join(
         [
             f"association of {flatness} with the robust generalization gap, {of}; +: a larger one with a larger gap",
@@ -63,7 +63,8 @@ def association_numbers(found: Associations) -> dict[str, Any]:
     return numbers
 
 
-def _cell(row: Association) -> str:
+def coefficient_cell(row: Association) -> str:
+    """A coefficient with its interval, as in `+0.62 [+0.31, +0.80]`."""
     if not math.isfinite(row.value):
         return ABSENT
     if row.low is None or row.high is None:

@@ -66,7 +66,7 @@ def flatness_csv(rows: Sequence[Flatness]) -> str:
         ]
         cells += [row.split, len(row.surface.example_ids), _cell(row.surface.centre_mean())]
         cells.append(_cell(1.0 - row.surface.centre_mean("robust-error")))
-        cells += [] if row.gap is None else list(map(_cell, _gap_numbers(row.gap).values()))
+        cells += ["" for _ in gaps] if row.gap is None else list(map(_cell, _gap_numbers(row.gap).values()))
         for name in names:
             one = row.measure(name)
             cells += ["", "", ""] if one is None else [_cell(one.value), _cell(one.standard_error), one.num_draws]

@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from landscape.analysis.association import VARIANTS, Associations, Point, associations
-from landscape.analysis.association_table import association_numbers, association_table
+from landscape.analysis.association import MIN_POINTS, VARIANTS, Associations, Point, associations, is_finite
+from landscape.analysis.association_table import association_numbers, association_table, coefficient_cell
 from landscape.analysis.flatness_table import Flatness, measure_names, plus_minus
-from landscape.analysis.tables import aligned
+from landscape.analysis.tables import aligned, plain_values
 from landscape.analysis.wording import ABSENT, POINTS, percent
-
-if TYPE_CHECKING:
-    from landscape.analysis.association import Association
 
 MAIN = "rise(0.5)"
 """The measure that the picture and the whole table are of, where it was measured."""
@@ -57,6 +54,8 @@ def main_measure(rows: Sequence[Flatness]) -> str:
 def associated(rows: Sequence[Flatness], *, seed: int = 0) -> dict[str, Associations]:
     """The coefficients of every measure with the gap, the main one first.
 
+    Others that were measured for fewer checkpoints than the main one, or are finite for fewer than three, are left out.
+
     Raises:
         InputError: fewer than three checkpoints have finite numbers of the main measure.
     """
@@ -64,7 +63,7 @@ def associated(rows: Sequence[Flatness], *, seed: int = 0) -> dict[str, Associat
     found = {main: associations(points_of(rows, main), seed=seed)}
     for name in measure_names(rows):
         points = points_of(rows, name)
-        if name != main and len(points) >= found[main].num_points:
+        if name != main and len(points) >= found[main].num_points and sum(map(is_finite, points)) >= MIN_POINTS:
             found[name] = associations(points, seed=seed)
     return found
 
@@ -91,7 +90,8 @@ def association_text(rows: Sequence[Flatness], found: dict[str, Associations]) -
         )
     if others:
         lines = [
-            [name, *(_cell(one.row(variant, SHORT)) for variant in VARIANTS)] for name, one in [(main, first), *others]
+            [name, *(coefficient_cell(one.row(variant, SHORT)) for variant in VARIANTS)]
+            for name, one in [(main, first), *others]
         ]
         blocks.append(f"{SHORT}'s coefficient of each measure with the gap\n{aligned(['', *VARIANTS], lines, left=1)}")
     return "\n\n".join(blocks)
@@ -100,7 +100,7 @@ def association_text(rows: Sequence[Flatness], found: dict[str, Associations]) -
 def association_json(rows: Sequence[Flatness], found: dict[str, Associations]) -> dict[str, Any]:
     """The points and coefficients of every measure as plain JSON values."""
     return {
-        name: {**association_numbers(one), "points": [vars(point) for point in points_of(rows, name)]}
+        name: {**association_numbers(one), "points": plain_values([vars(point) for point in points_of(rows, name)])}
         for name, one in found.items()
     }
 
@@ -108,10 +108,10 @@ def association_json(rows: Sequence[Flatness], found: dict[str, Associations]) -
 def association_caption(found: Associations) -> str:
     """The coefficients of all checkpoints together and within runs, in a sentence for the figure."""
     said = [
-        f"{coefficient} {_cell(found.row(VARIANTS[0], coefficient))}"
+        f"{coefficient} {coefficient_cell(found.row(VARIANTS[0], coefficient))}"
         for coefficient in dict.fromkeys(row.coefficient for row in found.rows)
     ]
-    within = _cell(found.row(VARIANTS[1], SHORT))
+    within = coefficient_cell(found.row(VARIANTS[1], SHORT))
     intervals = (
         f" ({100 * found.level:g} % intervals over runs)" if any(row.low is not None for row in found.rows) else ""
     )
@@ -120,11 +120,3 @@ def association_caption(found: Associations) -> str:
 
 def _gap_cell(row: Flatness) -> str:
     return ABSENT if row.gap is None else plus_minus(100 * row.gap.value, 100 * row.gap.standard_error)
-
-
-def _cell(row: Association) -> str:
-    if row.value != row.value:
-        return ABSENT
-    if row.low is None or row.high is None:
-        return f"{row.value:+.2f}"
-    return f"{row.value:+.2f} [{row.low:+.2f}, {row.high:+.2f}]"

@@ -130,7 +130,7 @@ def pac_bayes_complexity(num_weights: int, num_examples: int, *, scale: float, d
 
     Args:
         num_weights: N; of `sigma="literal"`, the number of layers, whose KL is N / (2 a^2) too.
-        num_examples: n, the examples of the training.
+        num_examples: n, the examples that the loss is a mean over.
         scale: a.
         delta: 1 minus the confidence.
     """

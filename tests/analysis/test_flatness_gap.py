@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import csv
 import json
 import math
 from dataclasses import replace
@@ -91,6 +92,20 @@ def test_what_is_said_about_the_association(rows: list[Flatness]) -> None:
     assert caption.startswith("All checkpoints: Pearson +") and "95 %" not in caption  # three runs, no interval
     plain = json.loads(json.dumps(association_json(rows, found), allow_nan=False))
     assert len(plain["rise(0.25)"]["points"]) == 6 and plain["rise(0.5)"]["num_runs"] == 3
+
+
+def test_numbers_that_are_not_finite_cost_neither_the_other_measures_nor_the_json(rows: list[Flatness]) -> None:
+    def without(row: Flatness, *names: str) -> Flatness:
+        lost = [replace(one, samples=one.samples[:0]) if one.name in names else one for one in row.measures]
+        return replace(row, measures=tuple(lost))
+
+    some = [without(row, "rise(0.25)") for row in rows[:4]] + [without(rows[4], "rise(0.5)"), rows[5]]
+    found = associated(some)
+    assert list(found) == ["rise(0.5)"] and found["rise(0.5)"].num_left_out == 1
+    plain = json.loads(json.dumps(association_json(some, found), allow_nan=False))
+    assert plain["rise(0.5)"]["points"][4]["flatness"] is None
+    header, *lines = csv.reader(flatness_csv([replace(rows[0], gap=None), *rows[1:]]).splitlines())
+    assert all(len(line) == len(header) for line in lines)
 
 
 def test_intervals_are_named_where_there_are_some() -> None:
