@@ -229,9 +229,19 @@ def _describe_loss(surface: Surface) -> str:
         return _plain(None)
     words = loss_words(surface)
     parts = [f"{words.name} ({words.meaning})" if words.meaning else words.name]
-    if is_attacked(surface) and not words.is_ascended:
-        parts.append("the attack ascends the cross-entropy")
+    ascended = _ascended(surface)
+    if is_attacked(surface) and not (words.is_ascended and ascended == CROSS_ENTROPY):
+        parts.append(f"the attack ascends {ascended}")
     return printable("; ".join(parts))
+
+
+def _ascended(surface: Surface) -> str:
+    attack = _mapping(surface.spec.get("attack"))
+    if "loss" in attack:
+        return "the margin"
+    if "parts" in attack:
+        return "losses of its own and stops where the model is wrong, so that the loss is not as large as it may be"
+    return CROSS_ENTROPY if attack.get("name") == "pgd" else "a loss of its own"
 
 
 def _describe_examples(surface: Surface) -> str:
@@ -317,6 +327,9 @@ def _describe_starts(settings: dict[str, Any]) -> list[str]:
 
 TITLES = {"pgd": "PGD", "spsa": "SPSA", "feature": "Feature"}
 """Attacks that are called by their number of steps."""
+
+CROSS_ENTROPY = "the cross-entropy"
+"""What PGD ascends unless its settings say otherwise."""
 
 ATTACK_SETTINGS: Mapping[str, Callable[[Any], str]] = {
     "loss": lambda loss: f"κ = {_plain(loss['kappa'])}" if "kappa" in _mapping(loss) else f"loss {_plain(loss)}",

@@ -35,7 +35,7 @@ target_options = options.combined(
         default="ce",
         show_default=True,
         help="What is measured: cross-entropy, margin, cross-entropy of logits divided by their mean norm at the "
-        "centre, or the objective of the training. The attack ascends the cross-entropy.",
+        "centre, or the objective of the training. PGD ascends the cross-entropy.",
     ),
 )
 """Which loss of which split, under which attack."""

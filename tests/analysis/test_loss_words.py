@@ -55,6 +55,19 @@ def test_captions_say_the_sign_of_a_margin_and_what_the_attack_ascended() -> Non
     assert describe_settings(clean)["Loss"].endswith("positive where wrong)")
 
 
+@pytest.mark.parametrize(
+    ("attack", "words"),
+    [
+        ({"name": "pgd", "loss": {"name": "margin", "kappa": 0.0}}, "; the attack ascends the margin"),
+        ({"name": "autoattack", "parts": ["square"]}, "; the attack ascends losses of its own and stops where"),
+        ({"name": "spsa"}, "; the attack ascends a loss of its own"),
+    ],
+    ids=["cw", "autoattack", "spsa"],
+)
+def test_captions_say_what_attacks_ascend_that_ascend_no_cross_entropy(attack: dict[str, Any], words: str) -> None:
+    assert describe_settings(with_loss("cross-entropy", attack=attack))["Loss"].startswith(f"cross-entropy{words}")
+
+
 def test_captions_say_by_what_logits_were_divided() -> None:
     surface = with_loss("ce-normalised")
     measured = dataclasses.replace(surface, provenance=({"logit_norm": 12.3456}, {"logit_norm": 12.3457}))
