@@ -26,6 +26,12 @@ DEFLATE_LIMIT = 1032
 COMPUTE_AGAIN = "delete it and compute it again"
 """What to do about a damaged file of this package."""
 
+SIGNATURE = b"\x89HDF\r\n\x1a\n"
+"""The first bytes of an HDF5 file."""
+
+STORED = re.compile(r"([0-9a-f]{64}|.+-[0-9a-f]{12})\.h5")
+"""Names that the cache gives its own surfaces and imported ones."""
+
 P = ParamSpec("P")
 T = TypeVar("T")
 
@@ -142,9 +148,13 @@ def attach(file: File, dataset: Dataset, dimensions: Sequence[str]) -> None:
 
 @contextlib.contextmanager
 def opened(path: Path, *, remedy: str = COMPUTE_AGAIN) -> Iterator[File]:
-    """Open for reading; a `DamageError` inside the block is a sentence about this file, which ends with `remedy`."""
+    """Open for reading; a `DamageError` inside the block is a sentence about this file.
+
+    It ends with `remedy`, unless the file is none that was damaged: nobody is told to delete a checkpoint.
+    """
     try:
-        open_regular(path).close()
+        with open_regular(path) as stream:
+            was_surface = stream.read(len(SIGNATURE)) == SIGNATURE or STORED.fullmatch(path.name) is not None
     except FileNotFoundError as error:
         raise FileError(f"{path} is not there; name a surface file (.h5).") from error
     except IsADirectoryError as error:
@@ -155,6 +165,8 @@ def opened(path: Path, *, remedy: str = COMPUTE_AGAIN) -> Iterator[File]:
         with _file(path) as file:
             yield file
     except DamageError as error:
+        if not was_surface:
+            raise SurfaceError(f"{path} is no HDF5 file; give a surface file (.h5).") from error
         raise SurfaceError(f"{path} is damaged or no surface file ({error}); {remedy}.") from error
 
 

@@ -96,10 +96,13 @@ def test_files_of_other_kinds_are_refused(tmp_path: Path) -> None:
     (tmp_path / "text.h5").write_text("no HDF5")
     with pytest.raises(SurfaceError, match="has no xcoordinates; only surface files of tomgoldstein/loss-landscape"):
         import_foreign(tmp_path / "other.h5")
+    with pytest.raises(SurfaceError, match=r"text\.h5 is no HDF5 file; give a surface file"):
+        import_foreign(tmp_path / "text.h5")
+    (tmp_path / "torn.h5").write_bytes((tmp_path / "other.h5").read_bytes()[:100])
     with pytest.raises(
         SurfaceError, match=r"or no surface file \(.*\); take it anew from tomgoldstein/loss-landscape\.$"
     ):
-        import_foreign(tmp_path / "text.h5")
+        import_foreign(tmp_path / "torn.h5")
     with pytest.raises(FileError, match="is not there"):
         import_foreign(tmp_path / "absent.h5")
 
@@ -121,7 +124,7 @@ def test_a_damaged_import_is_refused(tmp_path: Path) -> None:
         del file["alpha"]
     with pytest.raises(SurfaceError, match="is damaged; delete it and import it again"):
         read_foreign(path)
-    inside = tmp_path / "imported" / "b.h5"
+    inside = tmp_path / "imported" / "b-0123456789ab.h5"
     inside.parent.mkdir()
     inside.write_bytes(b"no HDF5")
     with pytest.raises(SurfaceError, match=r"; delete it and import it again\.$"):
