@@ -174,7 +174,7 @@ def _number(value: float | int | None) -> float:
 
 
 def _read_log(file: Path) -> dict[str, Numbers] | None:
-    """The columns of a published log; None where the file is none."""
+    """The columns of a published log; None where the file is none, or not there."""
     try:
         with open(file, encoding="utf-8", newline="") as stream:
             reader = csv.DictReader(stream)
@@ -183,6 +183,8 @@ def _read_log(file: Path) -> dict[str, Numbers] | None:
             rows = list(reader)
         columns = {name: np.array([float(row[old] or "nan") for row in rows]) for old, name in _LOG_COLUMNS.items()}
         epochs = np.array([float(row["epoch"]) + 1 for row in rows])
+    except FileNotFoundError:
+        return None
     except (OSError, KeyError, TypeError, ValueError) as error:
         raise TrainingError(
             f"{file} is not a readable history of a training run, or a torn one; copy it again or name another run."

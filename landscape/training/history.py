@@ -51,7 +51,7 @@ def read_history(path: Path) -> list[Row]:
     """The rows of a `history.csv`; None where nothing was measured.
 
     Raises:
-        TrainingError: the file cannot be read or is no history.
+        TrainingError: there is no such file, it cannot be read, or it is no history.
     """
     try:
         with open(path, encoding="utf-8", newline="") as stream:
@@ -60,6 +60,8 @@ def read_history(path: Path) -> list[Row]:
         # Histories of the first version lack some columns about the perturbation.
         lacking = dict.fromkeys(INNER[1:], "")
         return [{name: _number(name, (lacking | row)[name]) for name in columns} for row in rows]
+    except FileNotFoundError as error:
+        raise TrainingError(f"there is no {path}; name the folder of a training run, or its history.csv.") from error
     except (OSError, KeyError, ValueError, TypeError) as error:
         raise TrainingError(
             f"{path} is not a readable history of a training run, or a torn one; copy it again or name another run."

@@ -119,11 +119,13 @@ def test_logs_are_never_grouped(tmp_path: Path) -> None:
 
 
 def test_what_has_no_history_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
     (tmp_path / "broken.csv").write_text(LOG.replace("0.3717", "many"))
     (tmp_path / "history.csv").write_text(",".join(COLUMNS) + "\n")
     for path, message in [
         (tmp_path / "nothing", "is no run folder and no CSV file; name the folder of a run"),
-        (tmp_path / "nothing.csv", "is not a readable history of a training run"),
+        (tmp_path / "nothing.csv", r"there is no .*nothing\.csv; name the folder of a training run"),
+        (tmp_path / "empty", r"there is no .*empty/history\.csv; name the folder of a training run"),
         (tmp_path / "broken.csv", "is not a readable history of a training run"),
         (tmp_path / "history.csv", "has no finished epoch yet"),
         (write_run(tmp_path / "new", [None]), "has no evaluation yet"),

@@ -32,9 +32,16 @@ def test_histories_of_the_first_version_are_read(tmp_path: Path) -> None:
     assert row == {name: 1 if name in old else None for name in COLUMNS}
 
 
-@pytest.mark.parametrize("text", [None, "a,b\n1,2\n", ",".join(COLUMNS) + "\n1,2\n"], ids=["missing", "other", "short"])
-def test_what_is_no_history_is_refused(tmp_path: Path, text: str | None) -> None:
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        pytest.param(None, r"^there is no .*history\.csv; name the folder of a training run", id="missing"),
+        pytest.param("a,b\n1,2\n", "is not a readable history of a training run", id="other"),
+        pytest.param(",".join(COLUMNS) + "\n1,2\n", "is not a readable history of a training run", id="short"),
+    ],
+)
+def test_what_is_no_history_is_refused(tmp_path: Path, text: str | None, message: str) -> None:
     if text is not None:
         (tmp_path / "history.csv").write_text(text)
-    with pytest.raises(TrainingError, match="is not a readable history of a training run"):
+    with pytest.raises(TrainingError, match=message):
         read_history(tmp_path / "history.csv")
