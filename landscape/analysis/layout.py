@@ -165,13 +165,14 @@ def _renderer(figure: Figure) -> Any:
 
 def settled(figure: Figure) -> Figure:
     """The figure with its panels where the layout puts them, rounded: the solver's last digits vary from run to run."""
-    if any(axes.name == "3d" for axes in figure.axes):
-        # Before matplotlib 3.11 the ticks of a relief are only where they belong once they have been drawn.
-        engine = figure.get_layout_engine()
-        figure.set_layout_engine("none")
+    with own_style():  # how many ticks an axis has, and so the room of their labels, depends on the style
+        if any(axes.name == "3d" for axes in figure.axes):
+            # Before matplotlib 3.11 the ticks of a relief are only where they belong once they have been drawn.
+            engine = figure.get_layout_engine()
+            figure.set_layout_engine("none")
+            figure.draw_without_rendering()
+            figure.set_layout_engine(engine)
         figure.draw_without_rendering()
-        figure.set_layout_engine(engine)
-    figure.draw_without_rendering()
     figure.set_layout_engine("none")
     for part in figure.subfigs:
         part.bbox_relative.set_points(part.bbox_relative.get_points().round(6))

@@ -12,6 +12,7 @@ from landscape.analysis.figures import save_figure
 from landscape.analysis.group_colours import FEW_COLOUR, group_looks, text_colour
 from landscape.analysis.group_figure import Parted, draw_groups, group_figure
 from landscape.analysis.groups import GroupedSurface, Grouping, group_examples
+from landscape.analysis.layout import own_style
 from landscape.analysis.style import COLOURS
 from landscape.errors import InputError
 from tests.analysis.grouped import split_surfaces, surface_at
@@ -156,3 +157,16 @@ def test_a_figure_of_nothing_is_refused() -> None:
         group_figure([], Grouping())
     with pytest.raises(InputError, match="got 2, 'all'"):
         group_figure(columns(1), Grouping(), show="all")
+
+
+def test_nothing_is_cut_off_whatever_the_style_of_the_caller() -> None:
+    import matplotlib
+
+    surfaces = split_surfaces(num_directions=3, sharpness=1.0)
+    splits = tuple(group_examples(surface, Grouping(), title="at") for surface in surfaces)
+    with matplotlib.rc_context({"font.size": 16.0, "ytick.labelsize": 16.0}):  # fewer ticks, with shorter labels
+        figure = group_figure([splits, splits], Grouping())
+    with own_style():
+        figure.draw_without_rendering()
+        boxes = [axes.get_tightbbox() for axes in figure.axes]
+    assert all(box is not None and figure.bbox.x0 <= box.x0 < box.x1 <= figure.bbox.x1 for box in boxes)
