@@ -29,7 +29,7 @@ USUAL_ATTACK = "pgd-20"
 @click.option(
     "--split",
     type=click.Choice((*names.SPLITS, "both")),
-    help="Examples of.  [default: both, with the gap; test where there is one set only]",
+    help="Examples of.  [default: both, with the gap; train where there is one set only]",
 )
 @options.examples_of(NUM_EVALUATED)
 @click.option("--norm", type=click.Choice(names.THREAT_NORMS), help="Norm of the attacks.  [default: checkpoint's]")

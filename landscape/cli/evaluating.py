@@ -91,16 +91,15 @@ class Evaluating:
         Raises:
             InputError: both are asked of data that are one set.
         """
-        from landscape.datasets.registry import has_separate_splits
+        from landscape.datasets.registry import own_splits
 
         if self.split in names.SPLITS:
             return (str(self.split),)
         name = self.dataset or str(checkpoint.dataset)
-        if has_separate_splits(name, data_dir=self.data_dir):
-            return names.SPLITS
-        if self.split == "both":
+        found = own_splits(name, data_dir=self.data_dir)
+        if self.split == "both" and found != names.SPLITS:
             raise InputError(f"{name} is one set of examples, not a train and a test split; leave out --split both.")
-        return ("test",)
+        return found
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -117,12 +117,13 @@ def _was_said(context: click.Context, name: str) -> bool:
 
 
 def _usual_split(source: Source, wanted: Measuring) -> str:
-    """Both splits, or `train` for a set of examples that has no splits."""
-    from landscape.datasets.registry import has_separate_splits
+    """Both splits, or the one that there is: `train` for a set of examples that has no splits."""
+    from landscape.datasets.registry import own_splits
 
     checkpoint, _ = wanted.load(source)
     name = wanted.dataset or str(checkpoint.dataset)
-    return "both" if has_separate_splits(name, data_dir=wanted.data_dir) else "train"
+    splits = own_splits(name, data_dir=wanted.data_dir)
+    return "both" if splits == names.SPLITS else splits[0]
 
 
 def _grouped(

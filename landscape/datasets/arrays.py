@@ -63,13 +63,14 @@ def expected(folder: Path) -> str:
     return "your .npz with inputs and labels, or a folder of images by class"
 
 
-def has_separate_splits(folder: Path) -> bool:
-    """Whether different files serve training and testing.
+def own_splits(folder: Path) -> tuple[str, ...]:
+    """The splits that have a file of their own; `train` alone where one serves whichever is asked for.
 
     Raises:
         DataError: nothing lies at `folder`.
     """
-    return len(set(_parts(folder).values())) == len(SPLITS)
+    parts = _parts(folder)
+    return tuple(parts) if len(set(parts.values())) == len(parts) else SPLITS[:1]
 
 
 def _parts(folder: Path) -> dict[str, Path]:

@@ -25,6 +25,7 @@ __all__ = [
     "dataset_info",
     "has_separate_splits",
     "load_examples",
+    "own_splits",
     "reader",
     "split_size",
 ]
@@ -115,12 +116,17 @@ def has_separate_splits(name: str, *, data_dir: str | Path | None = None) -> boo
         InputError: an unknown name, or "arrays" without a path.
         DataError: "arrays" finds nothing at its path.
     """
+    return own_splits(name, data_dir=data_dir) == SPLITS
+
+
+def own_splits(name: str, *, data_dir: str | Path | None = None) -> tuple[str, ...]:
+    """The splits that are different examples; `train` alone for one set. Arguments and errors as above."""
     name, place = data_place(name, data_dir)
     if name != "arrays":
-        return True
+        return SPLITS
     from landscape.datasets import arrays
 
-    return arrays.has_separate_splits(place)
+    return arrays.own_splits(place)
 
 
 def data_place(name: str, data_dir: str | Path | None = None) -> tuple[str, Path]:

@@ -194,6 +194,9 @@ def test_a_foreign_checkpoint_without_a_threat_model_asks_for_it(call: Call, tmp
     assert err.startswith("Error: the threat model of foreign is not known; give --norm linf|l2 and --epsilon")
     code, out, _ = call(*foreign, "--norm", "linf", "--epsilon", "8/255", "--attack", "pgd-1")
     assert code == 0 and "ε = 8/255" in out
+    assert "train, 16 examples: accuracy, %" in out and "test" not in out and "gap" not in out
+    code, out, _ = call(*foreign, "--norm", "linf", "--epsilon", "8/255", "--attack", "pgd-1", "--split", "test")
+    assert code == 0 and "test, 16 examples: accuracy, %" in out
 
 
 def test_logits_that_are_no_numbers_are_reported_and_nothing_crashes(call: Call, tmp_path: Path) -> None:

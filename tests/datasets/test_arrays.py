@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from landscape.datasets import arrays
-from landscape.datasets.registry import dataset_info, load_examples
+from landscape.datasets.registry import dataset_info, has_separate_splits, load_examples
 from landscape.errors import DataError
 
 
@@ -28,7 +28,7 @@ def images(folder: Path, *, classes: str = "ab", size: int = 4) -> Path:
 
 def test_one_file_serves_both_splits(tmp_path: Path) -> None:
     path = npz(tmp_path / "x.npz")
-    assert not arrays.has_separate_splits(path)
+    assert arrays.own_splits(path) == ("train",)
     assert len(arrays.open_split(path, "train")) == len(arrays.open_split(path, "test")) == 6
     facts = arrays.info(path)
     assert (facts.name, facts.title, facts.num_classes, facts.image_shape) == ("arrays", "x.npz", 3, (1, 4, 4))
@@ -37,7 +37,7 @@ def test_one_file_serves_both_splits(tmp_path: Path) -> None:
 
 def test_one_folder_serves_both_splits(tmp_path: Path) -> None:
     folder = images(tmp_path / "pictures")
-    assert not arrays.has_separate_splits(folder)
+    assert arrays.own_splits(folder) == ("train",)
     assert arrays.open_split(folder, "train").labels.tolist() == [0, 1]
     assert arrays.open_split(folder, "test").labels.tolist() == [0, 1]
 
@@ -45,7 +45,7 @@ def test_one_folder_serves_both_splits(tmp_path: Path) -> None:
 def test_a_file_for_each_split(tmp_path: Path) -> None:
     npz(tmp_path / "train.npz")
     npz(tmp_path / "test.npz", shape=(2, 1, 4, 4), labels=[0, 1])
-    assert arrays.has_separate_splits(tmp_path)
+    assert arrays.own_splits(tmp_path) == ("train", "test")
     assert len(arrays.open_split(tmp_path, "train")) == 6
     assert len(arrays.open_split(tmp_path, "test")) == 2
     # The class that does not occur in the test split counts.
@@ -55,7 +55,7 @@ def test_a_file_for_each_split(tmp_path: Path) -> None:
 def test_a_folder_for_each_split(tmp_path: Path) -> None:
     images(tmp_path / "train")
     images(tmp_path / "test")
-    assert arrays.has_separate_splits(tmp_path)
+    assert arrays.own_splits(tmp_path) == ("train", "test")
     assert arrays.info(tmp_path).num_classes == 2
     assert len(arrays.open_split(tmp_path, "test")) == 2
 
@@ -63,7 +63,7 @@ def test_a_folder_for_each_split(tmp_path: Path) -> None:
 @pytest.mark.parametrize("build", [lambda path: npz(path / "train.npz"), lambda path: images(path / "train")])
 def test_a_missing_split(tmp_path: Path, build: Callable[[Path], Path]) -> None:
     name = build(tmp_path).name
-    assert not arrays.has_separate_splits(tmp_path)
+    assert arrays.own_splits(tmp_path) == ("train",)
     with pytest.raises(DataError, match=rf"has no test split: expected test\.npz or test/ beside {name}"):
         arrays.open_split(tmp_path, "test")
 
@@ -93,6 +93,12 @@ def test_parts_that_disagree(tmp_path: Path, build: Callable[[Path], Path], mess
     build(tmp_path)
     with pytest.raises(DataError, match=message):
         arrays.open_split(tmp_path, "train")
+
+
+def test_a_test_split_alone_is_no_training_split(tmp_path: Path) -> None:
+    path = npz(tmp_path / "test.npz")
+    assert arrays.own_splits(tmp_path) == ("test",)
+    assert not has_separate_splits(str(path))
 
 
 def test_folders_with_other_classes(tmp_path: Path) -> None:
