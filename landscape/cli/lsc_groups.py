@@ -74,9 +74,9 @@ def command(context: click.Context, /, checkpoints: tuple[str, ...], **given: An
     grouping = Grouping(by=given["by"], edges=given["edges"] or EDGES)
     if given["edges"] and grouping.by != "loss":
         raise click.UsageError(f"--edges are of groups by loss, not of --by {grouping.by}; leave one of them out.")
-    wanted = _measuring(context, given)
+    wanted = _measuring(given)
     sources = find_sources(tuple(dict.fromkeys(checkpoints)) or BARE, given["epochs"])
-    if wanted.split == "both" and not _was_said(context, "split"):
+    if wanted.split == "both" and not options.was_said("split"):
         wanted = replace(wanted, split=_usual_split(sources[0], wanted))
     run = sources[0].run
     parting = None if run is None else find_parting(run, given["split_at"])  # refused before anything is computed
@@ -99,21 +99,16 @@ def command(context: click.Context, /, checkpoints: tuple[str, ...], **given: An
     _report(checkpoints_shown, grouping, out, given, places, _parted(sources, parting))
 
 
-def _measuring(context: click.Context, given: dict[str, Any]) -> Measuring:
+def _measuring(given: dict[str, Any]) -> Measuring:
     """The measuring options, with `--on-the-fly` in place of an objective."""
     wanted = Measuring.from_options(given)
     if given["on_the_fly"]:
-        if _was_said(context, "objective") and wanted.objective != "adversarial":
+        if options.was_said("objective") and wanted.objective != "adversarial":
             raise click.UsageError(f"--on-the-fly does not go with --objective {wanted.objective}; leave one out.")
         wanted = replace(wanted, objective="adversarial")
     if given["quantity"] == "robust-error" and (wanted.attack == "none" or wanted.objective == "clean"):
         raise InputError("there is no robust error without an attack; ask for --quantity natural-error.")
     return wanted
-
-
-def _was_said(context: click.Context, name: str) -> bool:
-    """Whether an option was given, rather than left at its default."""
-    return context.get_parameter_source(name) is click.core.ParameterSource.COMMANDLINE
 
 
 def _usual_split(source: Source, wanted: Measuring) -> str:

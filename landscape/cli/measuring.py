@@ -184,8 +184,9 @@ class Measuring:
         """Its own among all options of a call.
 
         Raises:
-            UsageError: several epsilons, which only `plot-1d` draws.
+            UsageError: several epsilons, which only `plot-1d` draws, or settings of an attack where there is none.
         """
+        _require_attack(given)
         if isinstance(given["epsilon"], tuple):
             raise click.UsageError("this command takes one --epsilon; landscape plot-1d draws several in one picture.")
         return cls(**{field.name: given[field.name] for field in fields(cls)})
@@ -248,6 +249,16 @@ class Measuring:
     def other(self, source: Source) -> Checkpoint:
         """Another checkpoint that directions lead to."""
         return self.load(source)[0]
+
+
+def _require_attack(given: Mapping[str, Any]) -> None:
+    """Refuse what is said of an attack where nothing is attacked; it would be ignored."""
+    clean, attack = given["objective"] == "clean", given["attack"]
+    if clean and attack != "none" and options.was_said("attack"):
+        raise click.UsageError(f"--objective clean attacks nothing, so --attack {attack} has no place; leave one out.")
+    if given["restarts"] > 1 and (clean or attack == "none"):
+        without = "--objective clean" if clean else "--attack none"
+        raise click.UsageError(f"--restarts are of an attack, and {without} leaves it out; leave one out.")
 
 
 def unusual(given: Mapping[str, Any], **usual: Any) -> list[str]:

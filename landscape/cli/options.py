@@ -20,6 +20,12 @@ NUM_EXAMPLES = 500
 Function = TypeVar("Function", bound=Callable[..., Any])
 
 
+def was_said(name: str) -> bool:
+    """Whether an option of the call in progress was given, rather than left at its default."""
+    context = click.get_current_context(silent=True)
+    return context is not None and context.get_parameter_source(name) is click.core.ParameterSource.COMMANDLINE
+
+
 class Number(click.ParamType):
     """A number above a bound, written as `0.03`, `1e-2` or `8/255`."""
 

@@ -98,7 +98,8 @@ def test_a_run_over_its_epochs_and_again_from_the_cache(here: Path, call: Call) 
 
 def test_fixed_examples_have_a_name_and_numbers_of_their_own(here: Path, call: Call) -> None:
     names = ("perturbed-loss", "digits-at", *SMALL, "--gamma", "0.1", "--json")
-    found = [json.loads(call(*names, "--objective", objective)[1]) for objective in ("adversarial", "fixed", "clean")]
+    ways = (("adversarial",), ("fixed",), ("clean", "--attack", "none"))
+    found = [json.loads(call(*names, "--objective", *way)[1]) for way in ways]
     assert found[1]["figure"] == "digits-at-perturbed-loss-fixed.png" and "made once, at w" in found[1]["settings"]
     assert found[2]["title"] == "natural loss"
     random = [next(row["loss"] for row in one["losses"] if row["kind"] == "random") for one in found]

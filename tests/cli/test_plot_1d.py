@@ -317,6 +317,11 @@ def test_fewer_examples_than_usual_are_all_taken_but_asking_for_too_many_is_refu
         pytest.param(
             ["a.pt", "--with-fixed", "--objective", "clean"], 1, "leave out --objective", id="fixed beside clean"
         ),
+        pytest.param(
+            ["a.pt", "--objective", "clean", "--attack", "pgd-10"], 2, "--attack pgd-10 has no place", id="clean attack"
+        ),
+        pytest.param(["a.pt", "--objective", "clean", "--restarts", "2"], 2, "--restarts are of", id="clean restarts"),
+        pytest.param(["a.pt", "--attack", "none", "--restarts", "2"], 2, "and --attack none leaves", id="no restarts"),
         pytest.param(["a.pt", "--with-fixed", "--attack", "none"], 1, "goes beside examples", id="fixed, no attack"),
         pytest.param(
             ["a.pt", "--with-fixed", "--quantity", "natural-loss"],
