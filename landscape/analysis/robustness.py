@@ -175,11 +175,16 @@ def over_seeds(
         numbers: of each run, by column; its accuracies by default.
     """
     rows = []
-    for title, members in _by(evaluated, _group).items():
+    for title, members in by_method(evaluated).items():
         found = [numbers(entry) for entry in members]
         cells = {column: _spread([cells[column].value for cells in found]) for column in members[0].columns}
         rows.append(Row(title=f"{title}, {len(members)} run{'s' if len(members) > 1 else ''}", cells=cells, notes={}))
     return rows
+
+
+def by_method(evaluated: Sequence[Evaluated]) -> dict[str, list[Evaluated]]:
+    """What `over_seeds` takes together, by the method and how it was chosen."""
+    return _by(evaluated, _group)
 
 
 def gaps_over_seeds(evaluated: Sequence[Evaluated]) -> list[Row]:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from landscape.analysis.robustness import NATURAL, Evaluated
+from landscape.analysis.robustness import NATURAL, Evaluated, by_method
 from landscape.analysis.settings import epsilon_of
 from landscape.surfaces.surface import NOT_FINITE
 
@@ -31,6 +31,21 @@ def doubts(evaluated: Sequence[Evaluated]) -> list[str]:
     """Sentences about all evaluations; none where nothing is wrong."""
     found = [sentence for entry in evaluated for sentence in _of_one(entry)]
     return list(dict.fromkeys([*found, *_rising(evaluated)]))
+
+
+def repeated_seeds(evaluated: Sequence[Evaluated]) -> list[str]:
+    """Sentences about runs of one method whose spread is not over seeds: several of them have the same."""
+    found = []
+    for split in dict.fromkeys(entry.split for entry in evaluated):
+        for title, members in by_method([entry for entry in evaluated if entry.split == split]).items():
+            seeds = [entry.seed for entry in members]
+            for seed in sorted({seed for seed in seeds if seed is not None and seeds.count(seed) > 1}):
+                labels = ", ".join(entry.label for entry in members if entry.seed == seed)
+                found.append(
+                    f"{title}: {labels} have the one seed {seed}, so their spread is that of other settings; name runs "
+                    "that differ in the seed alone."
+                )
+    return list(dict.fromkeys(found))
 
 
 def allowance(count: int) -> float:

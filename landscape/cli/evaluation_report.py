@@ -50,7 +50,6 @@ def _as_text(
     evaluated: Sequence[Evaluated], cache: Path, csv_file: Path | None, best_per_attack: bool, by_method: bool
 ) -> str:
     from landscape.analysis import robustness_table as tables
-    from landscape.analysis.robustness_doubts import doubts
 
     blocks = [tables.attack_lines(evaluated), tables.accuracy_tables(evaluated)]
     blocks += [tables.best_and_last_table(evaluated)]
@@ -59,7 +58,7 @@ def _as_text(
     notes = ["± standard error over examples."]
     if any(len(entry.surfaces) > 1 for entry in evaluated):
         notes[0] += " Worst case: right only under every attack, example by example."
-    blocks += ["\n".join(notes), "\n".join(f"warning: {sentence}" for sentence in doubts(evaluated))]
+    blocks += ["\n".join(notes), "\n".join(f"warning: {sentence}" for sentence in _warnings(evaluated, by_method))]
     places = [f"results  {cache}"] + ([] if csv_file is None else [f"table    {csv_file}"])
     return "\n\n".join(block for block in [*blocks, "\n".join(places)] if block)
 
@@ -68,7 +67,6 @@ def _as_json(
     evaluated: Sequence[Evaluated], cache: Path, csv_file: Path | None, best_per_attack: bool, by_method: bool
 ) -> str:
     from landscape.analysis import robustness as found
-    from landscape.analysis.robustness_doubts import doubts
     from landscape.analysis.robustness_table import numbers, rows_as_plain
 
     splits = {split: [entry for entry in evaluated if entry.split == split] for split in _splits(evaluated)}
@@ -83,8 +81,14 @@ def _as_json(
         }
         extra["by_method"]["gap"] = rows_as_plain(found.gaps_over_seeds(evaluated), error="standard_deviation")
     places = {"cache": str(cache), "csv": None if csv_file is None else str(csv_file)}
-    content = {**numbers(evaluated), **extra, "warnings": doubts(evaluated), **places}
+    content = {**numbers(evaluated), **extra, "warnings": _warnings(evaluated, by_method), **places}
     return json.dumps(content, indent=2, allow_nan=False)
+
+
+def _warnings(evaluated: Sequence[Evaluated], by_method: bool) -> list[str]:
+    from landscape.analysis.robustness_doubts import doubts, repeated_seeds
+
+    return doubts(evaluated) + (repeated_seeds(evaluated) if by_method else [])
 
 
 def _splits(evaluated: Sequence[Evaluated]) -> list[str]:

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from landscape.analysis.robustness import Evaluated
-from landscape.analysis.robustness_doubts import allowance, doubts
+from landscape.analysis.robustness_doubts import allowance, doubts, repeated_seeds
 from landscape.surfaces.surface import Surface
 from tests.analysis.evaluated import evaluation, model
 
@@ -118,3 +118,21 @@ def test_accuracy_that_rises_with_epsilon_is_doubted_for_the_same_model_only() -
 
 def test_the_allowance_is_two_examples_or_half_a_percent() -> None:
     assert allowance(100) == 2 and allowance(10_000) == 50
+
+
+@pytest.mark.parametrize(
+    ("seeds", "message"),
+    [
+        pytest.param((0, 1, 2), None, id="other seeds"),
+        pytest.param((None, None), None, id="unknown"),
+        pytest.param((0, 1, 0), "at, last: a, c have the one seed 0, so their spread is that of other", id="repeated"),
+    ],
+)
+def test_runs_of_one_seed_are_no_spread_over_seeds(seeds: tuple[int | None, ...], message: str | None) -> None:
+    runs = [
+        model({"pgd-20": right(50)}, label=label, split=split, method="at", seed=seed, run=label, selection="last")
+        for label, seed in zip("abc", seeds, strict=False)
+        for split in ("train", "test")
+    ]
+    other = model({"pgd-20": right(50)}, label="t", method="trades", seed=0, run="t", selection="last")
+    assert [text[: len(message or "")] for text in repeated_seeds([*runs, other])] == ([message] if message else [])

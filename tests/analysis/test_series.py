@@ -116,7 +116,7 @@ def test_the_best_epoch_is_that_of_validation_where_there_is_one(tmp_path: Path)
 
 
 def test_a_run_without_history_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(TrainingError, match="there is no .*history"):
+    with pytest.raises(TrainingError, match=r"there is no .*history"):
         find_parting(tmp_path)
     with pytest.raises(InputError, match="no evaluation yet"):
         find_parting(history(tmp_path, [(1, None, None)]))

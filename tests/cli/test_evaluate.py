@@ -123,6 +123,7 @@ def test_a_run_folder_is_its_best_and_its_last(call: Call, tmp_path: Path) -> No
     ]
     assert "best (test-selected, epoch 10)" in out and "best minus last" in out
     assert "at, test-selected, 2 runs" in out and "at, last, 2 runs" in out
+    assert "have the one seed" not in out
 
 
 def test_runs_of_one_name_are_told_apart(call: Call, tmp_path: Path) -> None:

@@ -176,6 +176,6 @@ def test_a_series_reports_rises_only(tmp_path: Path, capsys: pytest.CaptureFixtu
 
 def test_a_series_without_history_writes_nothing(tmp_path: Path) -> None:
     out = tmp_path / "figure.png"
-    with pytest.raises(TrainingError, match="there is no .*history"):
+    with pytest.raises(TrainingError, match=r"there is no .*history"):
         report_curves(series([20]), paths=[], out=out, epochs=[20], run=tmp_path)
     assert not out.exists()
