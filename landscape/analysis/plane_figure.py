@@ -132,7 +132,8 @@ def planes_caption(planes: Sequence[Plane], levels: Levels, values: Sequence[Flo
     )
     if any(marks_of(plane.surface) for plane in planes):
         drawn += (
-            " Diamonds: other checkpoints, in or beside the plane, in the colours of the values at their own weights."
+            " Diamonds: other checkpoints, in or beside the plane, in the colours of the values at their own weights;"
+            " one outside the picture is left out."
         )
     labels = _labels(planes)
     return f"{drawn} {settings_caption([surface for surface, _ in labels], [label for _, label in labels])}"

@@ -160,8 +160,9 @@ def evaluate_all(planned: Sequence[Planned], wanted: Evaluating, *, quiet: bool)
     from landscape.surfaces.compute import is_stored
     from landscape.surfaces.evaluation import run_evaluation
 
-    files.require_writable(wanted.cache)
     missing = [[plan for plan in part.plans.values() if not is_stored(plan, wanted.cache)] for part in planned]
+    if any(missing):
+        files.require_writable(wanted.cache)
     for plans in missing:
         _require_runnable(plans)
     total, done = sum(len(part.plans) for part in planned), 0

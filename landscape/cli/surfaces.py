@@ -83,9 +83,9 @@ def compute_plans(
     from landscape.cli.layers import layers_as_text
     from landscape.surfaces.compute import is_stored
 
-    files.require_writable(wanted.cache)
     for plan in plans:
         if not is_stored(plan, wanted.cache):
+            files.require_writable(wanted.cache)
             plan.ready()  # refuses a model that does not fit before another one is computed
     if wanted.layers is not None and not wanted.as_json:
         click.echo(f"{layers_as_text(plans)}\n")

@@ -10,9 +10,11 @@ import numpy as np
 import pytest
 import torch
 
+from landscape import files
 from landscape.attacks.threat import ThreatModel
 from landscape.checkpoints import save_checkpoint
 from landscape.cli.main import COMMANDS
+from landscape.errors import FileError
 from landscape.models.noisy import inject_noise
 from landscape.models.registry import build_model
 from landscape.surfaces.store import load_surface
@@ -58,6 +60,22 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def surfaces_in(folder: Path) -> list[Path]:
     return sorted((folder / "cache").glob("*.h5"))
+
+
+def test_what_is_stored_is_drawn_from_a_cache_that_cannot_be_written(
+    here: Path, call: Call, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert call("plot-1d", "a.pt", *SMALL)[0] == 0
+
+    def refuse(folder: Path) -> None:
+        if folder.name == "cache":
+            raise FileError(f"cannot write in {folder}.")
+
+    monkeypatch.setattr(files, "require_writable", refuse)
+    assert call("plot-1d", "a.pt", *SMALL, "--out", "again.png")[0] == 0
+    assert (here / "again.png").exists()
+    code, _, err = call("plot-1d", "a.pt", *SMALL, "--seed", "5")
+    assert code == 1 and "cannot write in" in err
 
 
 def test_one_checkpoint_gives_table_rise_figure_and_surface(here: Path, call: Call) -> None:
