@@ -141,7 +141,8 @@ def _drawn(surfaces: Sequence[Surface], labels: Sequence[str], quantity: str) ->
 def _drawn_alone(surfaces: Sequence[Surface]) -> str:
     """What lines and marks are where no direction is a random one."""
     several = any(len(surface.direction_ids) > 1 for surface in surfaces)
-    lines = "Thin lines: one direction each; thick: their mean" if several else "Lines: along one direction"
+    thin = "Thin lines: one direction each; thick: the mean over these very directions, which are no random sample"
+    lines = thin if several else "Lines: along one direction"
     if any(marks_of(surface) for surface in surfaces):
         lines += "; diamonds: other checkpoints, each with the value measured at its own weights"
     return lines

@@ -7,6 +7,7 @@ loss there mostly measures the size of the logits.
 
 from __future__ import annotations
 
+import math
 import warnings
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -74,11 +75,11 @@ class Rise:
     Attributes:
         radius: r, in multiples of the normalized direction.
         value: mean over directions, both signs and examples of g(+-r) - g(0); NaN if no direction is finite.
-        standard_error_directions: standard error over directions; NaN for one direction.
+        standard_error_directions: standard error over directions; NaN for one, or for no random sample of them.
         standard_error_examples: standard error over examples; NaN for one example.
         variation_directions: coefficient of variation over directions, the standard deviation over directions of the
             rise along each, as a share of its absolute mean: how well one direction repeats another (the AWP paper's
-            Fig. 5); NaN for one direction.
+            Fig. 5); NaN for one direction, or for no random sample of them.
         robust_accuracy: share in [0, 1] of adversarial examples classified correctly at +-r; NaN if there are none.
         natural_accuracy: share in [0, 1] of clean examples classified correctly at +-r.
         interpolated: whether +-r are not nodes of the grid.
@@ -190,12 +191,13 @@ def rise(surface: Surface, radius: float, quantity: str = "loss") -> Rise | None
     rises = direction_rises(surface, radius, quantity)
     if rises is None:
         return None
+    sampled = is_sample(surface)
     return Rise(
         radius=radius,
         value=_total_mean(rises.values),
-        standard_error_directions=_standard_error(rises.values, axis=0),
+        standard_error_directions=_standard_error(rises.values, axis=0) if sampled else math.nan,
         standard_error_examples=_standard_error(rises.values, axis=1),
-        variation_directions=_variation(rises.values),
+        variation_directions=_variation(rises.values) if sampled else math.nan,
         robust_accuracy=_total_mean(rises.robust_accuracy),
         natural_accuracy=_total_mean(rises.natural_accuracy),
         interpolated=rises.interpolated,

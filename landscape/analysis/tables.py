@@ -11,7 +11,7 @@ from landscape.analysis.barriers import barrier
 from landscape.analysis.captions import masked_sentences, settings_line
 from landscape.analysis.columns import in_columns
 from landscape.analysis.comparison import compare, compared_pairs, differ_in_loss
-from landscape.analysis.directions import findings_of, symbol_of
+from landscape.analysis.directions import findings_of, is_sample, symbol_of
 from landscape.analysis.samples import why_no_rise
 from landscape.analysis.statistics import RADII, CurveSummary, Rise, paired_difference, rise, summarize_curve
 from landscape.analysis.wording import (
@@ -150,6 +150,13 @@ def _rise_footnotes(curves: Sequence[Curve], found: Sequence[tuple[Curve, Rise]]
     notes = _absent_radii(curves)
     if any(one.interpolated for _, one in found):
         notes.append("~ ±r are no nodes of the grid: each curve is interpolated through its four nearest nodes.")
+    chosen = [curve for curve, _ in found if len(curve.surface.direction_ids) > 1 and not is_sample(curve.surface)]
+    if chosen:
+        labels = listed(list(dict.fromkeys(curve.label for curve in chosen)))
+        notes.append(
+            f"{labels}: the directions are no random sample; means and SD directions are over these "
+            "very ones, and SE and CV directions are not given."
+        )
     for label in dict.fromkeys(curve.label for curve, _ in found):
         counts = {one.radius: one.num_masked for curve, one in found if curve.label == label}
         masked = [f"{count} at r = {radius:g}" for radius, count in counts.items() if count]

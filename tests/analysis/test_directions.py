@@ -12,6 +12,7 @@ from landscape.analysis.directions import is_sample, marks_of
 from landscape.analysis.settings import describe_settings
 from landscape.analysis.statistics import paired_difference, rise, summarize_curve
 from landscape.analysis.style import style_curves
+from landscape.analysis.tables import rise_table
 from landscape.surfaces.surface import Surface
 from tests.analysis.synthetic import make_surface
 
@@ -108,6 +109,11 @@ def test_only_random_directions_have_intervals() -> None:
     assert np.isnan(summarize_curve(eigenvectors).low).all()
     found = paired_difference(eigenvectors, eigenvectors, 0.5)
     assert found is not None and found.low is None and not found.sampled
+    alone = rise(eigenvectors, 0.5)
+    assert alone is not None and np.isnan([alone.standard_error_directions, alone.variation_directions]).all()
+    (curve,) = style_curves([eigenvectors], ["a"])
+    assert "a: the directions are no random sample; means and SD directions are over" in rise_table([curve])
+    assert "the mean over these very directions, which are no random sample" in curves_caption([eigenvectors], ["a"])
     other = surface_of("hessian", num_directions=5, seed=1, weights="weights-1")
     first, second = style_curves([eigenvectors, other], ["a", "b"])
     assert "but directions that are no random sample have no interval." in compare(first, second)
