@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from landscape.analysis.directions import PRINCIPAL, kind_of, marks_of
+from landscape.analysis.directions import PRINCIPAL, Mark, kind_of, marks_of
 from landscape.analysis.layout import shortened
 from landscape.analysis.samples import centre_values
 
@@ -79,7 +79,7 @@ def draw_plane_marks(
     """Draw a diamond for each other checkpoint of a plane, filled with the colour of its own value; a path is joined.
 
     A value is that of the checkpoint itself, not of the plane below it: where their colours differ, the checkpoint lies
-    beside the plane. White: no value. One that lies outside the picture is left out.
+    beside the plane. White: no value. A checkpoint beyond the picture has no diamond; the path leads out to it.
 
     Args:
         axes: of a contour picture, its limits set.
@@ -96,19 +96,25 @@ def draw_plane_marks(
         axes.plot(x, y, color="white", zorder=6.5, linewidth=2.2)
         axes.plot(x, y, color="black", zorder=6.6, linewidth=1.0)
     colours, norm = paint
-    (low, high), (bottom, top) = axes.get_xlim(), axes.get_ylim()
-    inside = [mark for mark in marks if low <= mark.position[0] <= high and bottom <= mark.position[1] <= top]
-    for mark in inside:
+    marks = [mark for mark in marks if is_inside(mark, surface)]
+    for mark in marks:
         value = scale * mark.values.get(quantity, np.nan)
         shown = abs(value - scale * centre) if centred else value
         fill = colours(norm(shown)) if np.isfinite(shown) else "white"
         axes.plot(*mark.position, "D", markersize=7, color=fill, **OUTLINE)
-    places = [(mark.position[0], mark.position[1], mark.name) for mark in inside]
+    places = [(mark.position[0], mark.position[1], mark.name) for mark in marks]
+    (low, high), (bottom, top) = axes.get_xlim(), axes.get_ylim()
     for across, up, name in _named(places, PLANE_ROOM * (high - low), NAME_HEIGHT * (top - bottom)):
         side = "right" if across > (low + high) / 2 else "left"
         place = (across, up), (-7 if side == "right" else 7, -10 if up > (bottom + top) / 2 else 6)
         axes.annotate(shortened(name), *place, textcoords="offset points", ha=side, path_effects=white_rim(), **NAME)
     return axes
+
+
+def is_inside(mark: Mark, surface: Surface) -> bool:
+    """Whether another checkpoint lies within the nodes of a plane."""
+    axes = (surface.grid.alpha, surface.grid.beta or ())
+    return all(min(nodes) <= at <= max(nodes) for at, nodes in zip(mark.position, axes, strict=False))
 
 
 def white_rim() -> list[Any]:

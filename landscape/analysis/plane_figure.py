@@ -14,7 +14,7 @@ from landscape.analysis.directions import marks_of
 from landscape.analysis.layout import Page, compose_freely, settled, shortened
 from landscape.analysis.levels import Beyond, Levels, Wanted, choose_levels
 from landscape.analysis.loss_words import losses_of
-from landscape.analysis.marks import draw_plane_marks
+from landscape.analysis.marks import draw_plane_marks, is_inside
 from landscape.analysis.planes import Plane, require_plane
 from landscape.analysis.wording import listed, quantity_words
 from landscape.errors import InputError
@@ -132,9 +132,11 @@ def planes_caption(planes: Sequence[Plane], levels: Levels, values: Sequence[Flo
     )
     if any(marks_of(plane.surface) for plane in planes):
         drawn += (
-            " Diamonds: other checkpoints, in or beside the plane, in the colours of the values at their own weights;"
-            " one outside the picture is left out."
+            " Diamonds: other checkpoints, in or beside the plane, in the colours of the values at their own weights."
         )
+    beyond = [mark.name for plane in planes for mark in marks_of(plane.surface) if not is_inside(mark, plane.surface)]
+    if beyond:
+        drawn += f" Beyond the picture, and not drawn: {listed(list(dict.fromkeys(beyond)))}."
     labels = _labels(planes)
     return f"{drawn} {settings_caption([surface for surface, _ in labels], [label for _, label in labels])}"
 

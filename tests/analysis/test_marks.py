@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import dataclasses
 from typing import Any
 
 import numpy as np
@@ -7,9 +8,11 @@ import pytest
 from matplotlib.collections import PathCollection
 from matplotlib.figure import Figure
 
+from landscape.analysis.plane_figure import plane_figure
+from landscape.analysis.planes import planes_of
 from landscape.analysis.plots import plot_curves
 from landscape.surfaces.surface import Surface
-from tests.analysis.synthetic import make_surface
+from tests.analysis.synthetic import make_plane, make_surface
 from tests.analysis.test_directions import OTHER, surface_of
 
 
@@ -56,3 +59,19 @@ def test_a_path_is_joined_and_names_do_not_cover_one_another() -> None:
 
 def test_nothing_is_marked_without_other_checkpoints() -> None:
     assert drawn(make_surface(num_directions=1, num_examples=3))[:2] == ([], [])
+
+
+def test_a_checkpoint_beyond_the_nodes_of_a_plane_is_named_and_not_drawn() -> None:
+    surface = make_plane(directions={"kind": "principal-components"})
+    landmarks = [{**OTHER, "name": "near", "position": [1.0, 0.5]}, {**OTHER, "name": "far", "position": [1.66, 0.0]}]
+    surface = dataclasses.replace(surface, provenance=({"label": "at", "directions": {"landmarks": landmarks}},))
+    figure = plane_figure(planes_of([surface]))
+    places = [
+        tuple(np.ravel(line.get_xydata()).tolist())
+        for axes in figure.axes
+        for line in axes.get_lines()
+        if line.get_marker() == "D"
+    ]
+    assert places == [(1.0, 0.5)] * 2
+    caption = " ".join(" ".join(text.get_text() for text in figure.texts).split())
+    assert "Beyond the picture, and not drawn: far." in caption
