@@ -157,13 +157,17 @@ def test_a_dry_run_counts_all_and_measures_each_kind_once(here: Path, call: Call
             1,
             "measures flatness on train examples, got --split test",
         ),
-        (("a.pt",) * 3 + ("--correlate", "--objective", "clean"), 1, "is about the robust gap, which needs an attack"),
+        (
+            (*("a.pt",) * 3, "--correlate", "--objective", "clean", "--attack", "none"),
+            1,
+            "is about the robust gap, which needs an attack",
+        ),
     ],
     ids=["measure", "direction", "radius", "file", "layers", "epochs", "csv", "two", "test split", "clean"],
 )
 def test_wrong_calls_are_refused_in_one_sentence(
     arguments: tuple[str, ...], code: int, message: str, here: Path, call: Call
 ) -> None:
-    found, _, err = call("flatness", *arguments, *SMALL)
+    found, _, err = call("flatness", *SMALL, *arguments)
     assert found == code and message in err and "Traceback" not in err
     assert not (here / "cache").exists() or not stored(here / "cache")
