@@ -31,7 +31,7 @@ def points(bench: Bench) -> None:
     for precision in ("bf16", "fp32"):
         sweep = sweep_of(bench, bench.some(bench.sizes.contest_examples), precision)
         sweep(POINT)
-        _profiled(bench, f"sweep, {precision}", lambda: sweep(POINT))  # noqa: B023
+        _profiled(bench, f"sweep, {precision}", lambda: sweep(POINT))  # noqa: B023 (called at once)
 
 
 def updates(bench: Bench) -> None:
@@ -39,7 +39,7 @@ def updates(bench: Bench) -> None:
     for method in ("at", "at-awp"):
         trainer = make_trainer(bench, method, "bf16")
         run_batches(bench, trainer, "bf16", until=2)
-        _profiled(bench, f"{method}, bf16", lambda: run_batches(bench, trainer, "bf16", until=12))  # noqa: B023
+        _profiled(bench, f"{method}, bf16", lambda: run_batches(bench, trainer, "bf16", until=12))  # noqa: B023 (called at once)
 
 
 def family_of(kernel: str) -> str:

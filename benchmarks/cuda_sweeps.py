@@ -36,7 +36,7 @@ def ceilings(bench: Bench) -> None:
         product = torch.empty(size, size, device=bench.device, dtype=dtype)
         with arithmetic("tf32" if precision == "tf32" else "fp32", bench.device):
             torch.mm(left, right, out=product)
-            times = [bench.timed(lambda: torch.mm(left, right, out=product)).seconds for _ in range(7)]  # noqa: B023
+            times = [bench.timed(lambda: torch.mm(left, right, out=product)).seconds for _ in range(7)]  # noqa: B023 (called at once)
         bench.ceilings[precision] = 2 * size**3 / statistics.median(times)
         bench.say("ceilings", f"matrix product, {size} cubed", precision, bench.ceilings[precision] / 1e12, "TFLOP/s")
     source = torch.randn(size * size * 4, device=bench.device)
@@ -57,9 +57,9 @@ def against_baseline(bench: Bench) -> None:
         sweep(POINT)
         ours, theirs, ratios = [], [], []
         for _ in range(bench.sizes.repeats):
-            mine = bench.timed(lambda: sweep(POINT))  # noqa: B023
+            mine = bench.timed(lambda: sweep(POINT))  # noqa: B023 (called at once)
             with arithmetic(precision, bench.device):
-                plain = bench.timed(lambda: naive.sweep([ALPHA], size))  # noqa: B023
+                plain = bench.timed(lambda: naive.sweep([ALPHA], size))  # noqa: B023 (called at once)
             ours.append(mine.seconds)
             theirs.append(plain.seconds)
             ratios.append(plain.seconds / mine.seconds)
@@ -135,7 +135,7 @@ def variants(bench: Bench) -> None:
             with _kernel_search(searching):
                 sweep = sweep_of(bench, examples, "bf16", batch_size=size)
                 sweep(POINT)
-                times = [bench.timed(lambda: sweep(POINT)).seconds for _ in range(2)]  # noqa: B023
+                times = [bench.timed(lambda: sweep(POINT)).seconds for _ in range(2)]  # noqa: B023 (called at once)
             variant = f"bf16, batch {size}" + (", cudnn.benchmark" if searching else "")
             bench.say("variants", "seconds of a point", variant, min(times), "s", f"{len(examples)} examples")
 
@@ -184,7 +184,7 @@ def _best_batch(bench: Bench, naive: NaiveLoop, precision: str) -> int:
     seconds = {}
     for size in bench.sizes.naive_batches:
         few.sweep([ALPHA], size)
-        seconds[size] = bench.timed(lambda: few.sweep([ALPHA], size)).seconds  # noqa: B023
+        seconds[size] = bench.timed(lambda: few.sweep([ALPHA], size)).seconds  # noqa: B023 (called at once)
         bench.say("against baseline", "baseline, choice of its batch", f"{precision}, {size}", seconds[size], "s")
     return min(seconds, key=lambda size: seconds[size])
 

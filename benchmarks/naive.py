@@ -61,7 +61,7 @@ class NaiveLoop:
         inputs = inputs.clone().detach().requires_grad_(True)
         self.model.zero_grad()
         loss = F.cross_entropy(self.model(inputs), labels)
-        loss.backward()  # type: ignore[no-untyped-call]
+        loss.backward()  # type: ignore[no-untyped-call]  # torch's stubs lack it
         if inputs.grad is None:
             raise RuntimeError("the loss does not depend on the inputs")
         return inputs.grad

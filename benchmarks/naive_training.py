@@ -63,7 +63,7 @@ class NaiveTraining:
         self._add(move, self.gamma)
         loss = F.cross_entropy(self.model(adversarial), labels)
         self.optimizer.zero_grad()
-        loss.backward()  # type: ignore[no-untyped-call]
+        loss.backward()  # type: ignore[no-untyped-call]  # torch's stubs lack it
         self.optimizer.step()
         self._add(move, -self.gamma)
         return loss.item()
@@ -71,7 +71,7 @@ class NaiveTraining:
     def _attack(self, inputs: Tensor, labels: Tensor) -> Tensor:
         delta = torch.max(torch.min(self.start(inputs), 1 - inputs), -inputs).requires_grad_(True)
         for _ in range(self.num_steps):
-            F.cross_entropy(self.model(inputs + delta), labels).backward()  # type: ignore[no-untyped-call]
+            F.cross_entropy(self.model(inputs + delta), labels).backward()  # type: ignore[no-untyped-call]  # torch's stubs lack it
             if delta.grad is None:
                 raise RuntimeError("the loss does not depend on the inputs")
             moved = torch.clamp(delta.detach() + self.step_size * delta.grad.sign(), -self.epsilon, self.epsilon)
@@ -86,7 +86,7 @@ class NaiveTraining:
         self.proxy.train()
         loss = -F.cross_entropy(self.proxy(adversarial), labels)
         self.proxy_optimizer.zero_grad()
-        loss.backward()  # type: ignore[no-untyped-call]
+        loss.backward()  # type: ignore[no-untyped-call]  # torch's stubs lack it
         self.proxy_optimizer.step()
         moved = self.proxy.state_dict()
         move = {}

@@ -122,6 +122,6 @@ def _points(axes: Axes) -> Floats:
     boxes = [np.empty((0, 4))]
     for scatter in axes.collections:
         centres = axes.transData.transform(np.ma.getdata(scatter.get_offsets()))
-        radius = np.sqrt(scatter.get_sizes())[:, None] / 2 * axes.figure.dpi / 72.0  # type: ignore[attr-defined]
+        radius = np.sqrt(scatter.get_sizes())[:, None] / 2 * axes.figure.dpi / 72.0  # type: ignore[attr-defined]  # of pixels
         boxes.append(np.concatenate([centres - radius, centres + radius], axis=1))
     return np.concatenate(boxes)

@@ -45,7 +45,7 @@ class MarginLoss:
         return margin(logits, labels).clamp(max=self.kappa)
 
 
-def CW(  # noqa: N802
+def CW(  # noqa: N802 (called like the class that it makes)
     *, threat: ThreatModel, step_size: float, num_steps: int = 100, num_restarts: int = 1, kappa: float = 0.0
 ) -> PGD:
     """PGD on the margin loss; arguments as in `PGD` and `MarginLoss`."""

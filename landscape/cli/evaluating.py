@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 from landscape import names
+from landscape.cli.reading import Reading
 from landscape.errors import InputError, Interrupted
 
 if TYPE_CHECKING:
@@ -20,18 +21,15 @@ if TYPE_CHECKING:
     from landscape.cli.sources import Source
     from landscape.cli.surroundings import LoadSurrogate
     from landscape.datasets.examples import Examples
-    from landscape.datasets.registry import DatasetInfo
     from landscape.surfaces.plan import SurfacePlan
 
 
 @dataclass(frozen=True, kw_only=True)
-class Evaluating:
+class Evaluating(Reading):
     """The options of a call, by their names; `attacks` and `epsilons` as lists."""
 
     attacks: tuple[str, ...]
     split: str | None
-    dataset: str | None
-    data_dir: str | None
     examples: int | str | None
     seed: int
     norm: str | None
@@ -39,14 +37,10 @@ class Evaluating:
     step_size: float | None
     restarts: int
     noise_draws: int
-    model: str | None
-    num_classes: int | None
-    normalization: str | None
     device: str
     precision: str
     batch_size: int | None
     compiled: bool
-    cache_dir: str | None
 
     @classmethod
     def from_options(cls, given: Mapping[str, Any]) -> Self:
@@ -64,26 +58,6 @@ class Evaluating:
             raise InputError(f"none of {', '.join(attacks)} takes --restarts; leave it out.")
         sizes = given["epsilons"] if isinstance(given["epsilons"], tuple) else (given["epsilons"],)
         return cls(**{field.name: given[field.name] for field in fields(cls)} | {"attacks": attacks, "epsilons": sizes})
-
-    @property
-    def cache(self) -> Path:
-        """The folder of the results."""
-        from landscape import files
-
-        return Path(self.cache_dir) if self.cache_dir else files.cache_folder()
-
-    def load(self, source: Source) -> tuple[Checkpoint, DatasetInfo]:
-        """The checkpoint of a source with the facts of its data set; errors as `load_source`."""
-        from landscape.cli.sources import load_source
-
-        return load_source(
-            source,
-            model=self.model,
-            num_classes=self.num_classes,
-            normalization=self.normalization,
-            dataset=self.dataset,
-            data_dir=self.data_dir,
-        )
 
     def splits(self, checkpoint: Checkpoint) -> tuple[str, ...]:
         """Which splits of a checkpoint's data are evaluated.

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 import click
@@ -13,13 +12,13 @@ from landscape import names
 from landscape.cli import options
 from landscape.cli.direction_options import Kind, direction_options, random_options
 from landscape.cli.directions import Wanted
+from landscape.cli.reading import Reading
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from landscape.checkpoints import Checkpoint
     from landscape.cli.sources import Source
-    from landscape.datasets.registry import DatasetInfo
     from landscape.surfaces.batchnorm import BatchNormPolicy
     from landscape.surfaces.plan import Shard
 
@@ -140,11 +139,9 @@ USUAL: Mapping[str, Any] = {
 
 
 @dataclass(frozen=True, kw_only=True)
-class Measuring:
+class Measuring(Reading):
     """The measuring options of a call, by their names."""
 
-    dataset: str | None
-    data_dir: str | None
     examples: int | str | None
     seed: int
     split: str
@@ -166,14 +163,10 @@ class Measuring:
     batchnorm_source: str | None
     batchnorm_batch_size: int | None
     noise_draws: int
-    model: str | None
-    num_classes: int | None
-    normalization: str | None
     device: str
     precision: str
     batch_size: int | None
     compiled: bool
-    cache_dir: str | None
     shard: tuple[int, int] | None
     dry_run: bool
     out: str | None
@@ -203,13 +196,6 @@ class Measuring:
         return names.SPLITS if self.split == "both" else (self.split,)
 
     @property
-    def cache(self) -> Path:
-        """The folder of the surfaces."""
-        from landscape import files
-
-        return Path(self.cache_dir) if self.cache_dir else files.cache_folder()
-
-    @property
     def part(self) -> Shard | None:
         """Which part of the points to compute; None for all."""
         from landscape.surfaces.plan import Shard
@@ -231,19 +217,6 @@ class Measuring:
 
         return find_policy(
             self.batchnorm, source=self.batchnorm_source, largest_batch=self.batchnorm_batch_size, seed=self.seed
-        )
-
-    def load(self, source: Source) -> tuple[Checkpoint, DatasetInfo]:
-        """The checkpoint of a source with the facts of its data set; errors as `load_source`."""
-        from landscape.cli.sources import load_source
-
-        return load_source(
-            source,
-            model=self.model,
-            num_classes=self.num_classes,
-            normalization=self.normalization,
-            dataset=self.dataset,
-            data_dir=self.data_dir,
         )
 
     def other(self, source: Source) -> Checkpoint:

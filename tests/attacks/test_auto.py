@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from typing import Any
 
 import pytest
 import torch
@@ -48,8 +49,8 @@ def test_it_leaves_no_more_than_its_own_running_accuracy(monkeypatch: pytest.Mon
     running = []
     add = state.EvaluationState.add_run_attack
 
-    def note(self: object, attack: str) -> None:
-        running.append(float(self.robust_flags.float().mean()))  # type: ignore[attr-defined]
+    def note(self: Any, attack: str) -> None:
+        running.append(float(self.robust_flags.float().mean()))
         add(self, attack)
 
     monkeypatch.setattr(state.EvaluationState, "add_run_attack", note)

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -39,10 +40,10 @@ def digits() -> Examples:
     return load_examples("digits", num_examples=12)
 
 
-def plan_of(model: nn.Module, examples: Examples, grid: str = "-1:0.5:4", **arguments: object) -> SurfacePlan:
+def plan_of(model: nn.Module, examples: Examples, grid: str = "-1:0.5:4", **arguments: Any) -> SurfacePlan:
     attack = PGD(threat=THREAT, step_size=STEP, num_steps=STEPS)
-    settings = {"attack": attack, "directions": 2, "device": "cpu", "batch_size": 5, **arguments}
-    return plan_surface(model, examples, grid=grid, **settings)  # type: ignore[arg-type]
+    settings: dict[str, Any] = {"attack": attack, "directions": 2, "device": "cpu", "batch_size": 5, **arguments}
+    return plan_surface(model, examples, grid=grid, **settings)
 
 
 def walked(plan: SurfacePlan, line: int, side: list[float]) -> list[np.ndarray[tuple[int], np.dtype[np.float32]]]:
