@@ -9,11 +9,6 @@ twice a forward. The bar is 15 %, and at most 1.2 times the seconds of the pass 
 
 from __future__ import annotations
 
-import os
-
-# As the command does; OpenMP reads it when torch is loaded.
-os.environ.setdefault("OMP_WAIT_POLICY", "passive")
-
 import argparse
 import statistics
 import sys

@@ -8,11 +8,6 @@ update of either side gives the same weights and the same statistics of BatchNor
 
 from __future__ import annotations
 
-import os
-
-# As the command does; OpenMP reads it when torch is loaded.
-os.environ.setdefault("OMP_WAIT_POLICY", "passive")
-
 import argparse
 import statistics
 import sys

@@ -8,11 +8,6 @@ doubling costs: 2 is linear, less says that something does not grow, more that s
 
 from __future__ import annotations
 
-import os
-
-# As the command does; OpenMP reads it when torch is loaded.
-os.environ.setdefault("OMP_WAIT_POLICY", "passive")
-
 import argparse
 import statistics
 import sys

@@ -17,10 +17,14 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+from landscape.memory import keep_freed_memory
+
 REPOSITORY = Path(__file__).resolve().parent.parent
 RESULTS = REPOSITORY / "benchmarks" / "results"
 
 Row = dict[str, Any]
+
+keep_freed_memory()  # as the command does
 
 
 @dataclass(frozen=True)

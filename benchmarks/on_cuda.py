@@ -11,11 +11,6 @@ the package of that name from torch.)
 
 from __future__ import annotations
 
-import os
-
-# As the command does; OpenMP reads it when torch is loaded.
-os.environ.setdefault("OMP_WAIT_POLICY", "passive")
-
 import argparse
 import contextlib
 import io

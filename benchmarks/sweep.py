@@ -7,11 +7,6 @@ Run it alone on the machine. Correctness is asserted in the same run; exit 1 if 
 
 from __future__ import annotations
 
-import os
-
-# As the command does; OpenMP reads it when torch is loaded.
-os.environ.setdefault("OMP_WAIT_POLICY", "passive")
-
 import argparse
 import copy
 import statistics

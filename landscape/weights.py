@@ -14,6 +14,7 @@ from torch import nn
 
 from landscape.errors import ModelError
 from landscape.files import digest_arrays
+from landscape.resident_layers import use_resident_layers
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -97,7 +98,7 @@ class ResidentModel:
         self._model.requires_grad_(False)
         self._model.to(device=device)
         use_channels_last(self._model)
-        _use_affine_norms(self._model)
+        self._transforming = use_resident_layers(self._model)
         self._parameters = dict(self._model.named_parameters())
         self._state = {**self._parameters, **dict(self._model.named_buffers())}
         self._compiled: Forward | None = None
@@ -145,6 +146,8 @@ class ResidentModel:
 
     def __call__(self, inputs: Tensor) -> Tensor:
         if self._compiled is not None:
+            for layer in self._transforming:
+                layer.transform()  # a compiled model cannot find out that its weights have changed
             try:
                 return self._compiled(inputs)
             except Exception as error:  # compilers fail in their own ways; a fault of the model shows again below
@@ -164,27 +167,6 @@ def use_channels_last(model: nn.Module) -> None:
 
 def _first_line(error: Exception) -> str:
     return next(iter(str(error).strip().splitlines()), type(error).__name__)
-
-
-class _AffineNorm(nn.BatchNorm2d):
-    """A frozen BatchNorm as what it is, s x + t: cheaper than the general kernels, above all on the way back."""
-
-    def forward(self, input: Tensor) -> Tensor:  # noqa: A002 (torch's name)
-        """s x + t with s = weight / sqrt(var + eps), t = bias - mean s, for (B, C, H, W)."""
-        mean, var = self.running_mean, self.running_var
-        if self.training or mean is None or var is None or input.dtype != var.dtype or input.dim() != 4:
-            return super().forward(input)
-        scale = (var + self.eps).rsqrt()
-        scale = scale if self.weight is None else scale * self.weight
-        shift = -mean * scale if self.bias is None else self.bias - mean * scale
-        return torch.addcmul(shift[:, None, None], input, scale[:, None, None])
-
-
-def _use_affine_norms(model: nn.Module) -> None:
-    for module in model.modules():
-        if type(module) is nn.BatchNorm2d:
-            # Only its class: parameters, buffers, hooks and names stay those of the model that was copied.
-            module.__class__ = _AffineNorm
 
 
 def _bytes(tensor: Tensor) -> npt.NDArray[np.uint8]:

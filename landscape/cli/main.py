@@ -15,6 +15,7 @@ import click
 from landscape import __version__
 from landscape.cli.launching import is_launched, speaks
 from landscape.errors import Interrupted, LandscapeError
+from landscape.memory import keep_freed_memory
 
 COMMANDS = {
     "train": ("landscape.cli.train", "Train a model and write a run folder."),
@@ -76,8 +77,7 @@ def group(context: click.Context, verbose: int, quiet: bool) -> None:
 
 def main(arguments: list[str] | None = None) -> None:
     """Run the command line; exit 0 done, 1 a known failure, 2 a wrong call, 130 stopped by the user."""
-    # Idle worker threads that spin would take the core that other work needs.
-    os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+    keep_freed_memory()
     signal.signal(signal.SIGTERM, _as_keyboard_interrupt)
     try:
         code: Any = group.main(args=arguments, standalone_mode=False)
