@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor, fx, nn
 
 from landscape import winograd
 
@@ -15,48 +15,102 @@ MIN_TILES = 16
 
 
 class AffineNorm(nn.BatchNorm2d):
-    """A frozen BatchNorm as what it is, s x + t: cheaper than the general kernels, above all on the way back."""
+    """A frozen BatchNorm as what it is, s x + t: cheaper than the general kernels, above all on the way back.
+
+    Attributes:
+        source: the convolution that does it, if what it makes goes nowhere else.
+    """
+
+    source: ResidentConv | None = None
 
     def forward(self, input: Tensor) -> Tensor:  # noqa: A002 (torch's name)
-        """s x + t with s = weight / sqrt(var + eps), t = bias - mean s, for (B, C, H, W)."""
+        """s x + t with s = weight / sqrt(var + eps), t = bias - mean s, for (B, C, H, W); x if `source` did it."""
         mean, var = self.running_mean, self.running_var
         if self.training or mean is None or var is None or input.dtype != var.dtype or input.dim() != 4:
             return super().forward(input)
-        scale = (var + self.eps).rsqrt()
-        scale = scale if self.weight is None else scale * self.weight
-        shift = -mean * scale if self.bias is None else self.bias - mean * scale
+        if self.source is not None and self.source.folds():
+            return input
+        scale, shift = self.scale_and_shift(mean, var)
         return torch.addcmul(shift[:, None, None], input, scale[:, None, None])
 
+    def scale_and_shift(self, mean: Tensor, var: Tensor) -> tuple[Tensor, Tensor]:
+        """s and t (C,)."""
+        scale = (var + self.eps).rsqrt()
+        scale = scale if self.weight is None else scale * self.weight
+        return scale, -mean * scale if self.bias is None else self.bias - mean * scale
 
-class WinogradConv(nn.Conv2d):
-    """A 3x3 convolution of many channels on the CPU with a quarter of the multiplications, see `winograd`.
+    def frozen_tensors(self) -> list[Tensor] | None:
+        """What s and t depend on; None where the layer looks at its batches.
 
-    It keeps its kernels transformed, which takes four times the memory of the weight.
+        With the number of batches, because torch writes that openly, unlike the statistics that it moves.
+        """
+        statistics = self.running_mean, self.running_var, self.num_batches_tracked
+        if self.training or any(tensor is None for tensor in statistics):
+            return None
+        return [tensor for tensor in (*statistics, self.weight, self.bias) if tensor is not None]
+
+
+class ResidentConv(nn.Conv2d):
+    """A convolution that also does a frozen BatchNorm behind it, or goes Winograd's way, or both.
+
+    It keeps what follows from the weights until these are written to: the kernels s g, and the transformed ones, four times
+    their size, see `winograd`.
+
+    Attributes:
+        norm: the BatchNorm behind it, if what this makes goes nowhere else.
+        by_tiles: whether Winograd's way is open to it.
     """
 
-    kernels: Tensor | None = None
-    _version: tuple[int, int] | None = None
+    norm: AffineNorm | None = None
+    by_tiles: bool = False
+    _versions: tuple[tuple[int, int], ...] | None = None
+    _kernels: Tensor | None = None
+    _folded_weight: Tensor | None = None
+    _folded_bias: Tensor | None = None
 
+    def folds(self) -> bool:
+        """Whether a call now does what `norm` would do."""
+        frozen = None if self.norm is None else self.norm.frozen_tensors()
+        return (
+            frozen is not None
+            and not any(own.requires_grad for own in (self.weight, *frozen))
+            and not _autocasts(self.weight)
+        )
+
+    @torch.no_grad()
     def transform(self) -> None:
-        """Take over the weight if it was written to since the last time."""
-        version = self.weight.data_ptr(), self.weight._version
-        if version != self._version:
-            self.kernels = winograd.transformed_kernels(self.weight.detach(), out=self.kernels)
-            self._version = version
+        """Take over the present weights if they were written to since the last time."""
+        frozen = (self.norm.frozen_tensors() or []) if self.norm is not None and self.folds() else []
+        own = [self.weight, *([] if self.bias is None else [self.bias]), *frozen]
+        versions = tuple((tensor.data_ptr(), tensor._version) for tensor in own)
+        if versions == self._versions:
+            return
+        weight, bias = self.weight, self.bias
+        if frozen and self.norm is not None:
+            scale, shift = self.norm.scale_and_shift(frozen[0], frozen[1])
+            weight = weight * scale[:, None, None, None]
+            bias = shift if bias is None else torch.addcmul(shift, bias, scale)
+        self._folded_weight, self._folded_bias = weight.detach(), None if bias is None else bias.detach()
+        if self.by_tiles:
+            self._kernels = winograd.transformed_kernels(weight.detach(), out=self._kernels)
+        self._versions = versions
 
     def forward(self, input: Tensor) -> Tensor:  # noqa: A002 (torch's name)
-        """The convolution of (B, C, H, W); by torch's own way where that is faster or the only one."""
-        if not self._suits(input):
+        """The convolution of (B, C, H, W), and `norm` of it if this `folds`."""
+        by_tiles = self.by_tiles and self._suits(input)
+        if not by_tiles and not self.folds():
             return super().forward(input)
         if not torch.compiler.is_compiling():
             self.transform()
-        if self.kernels is None:
-            raise RuntimeError("a compiled model needs its kernels transformed before it is called.")
-        outputs = winograd.convolution(input, self.kernels)
-        return outputs if self.bias is None else outputs.add_(self.bias[:, None, None])
+        if self._folded_weight is None:
+            raise RuntimeError("a compiled model needs its layers transformed before it is called.")
+        if not by_tiles or self._kernels is None:
+            return self._conv_forward(input, self._folded_weight, self._folded_bias)
+        outputs = winograd.convolution(input, self._kernels)
+        return outputs if self._folded_bias is None else outputs.add_(self._folded_bias[:, None, None])
 
     def _suits(self, inputs: Tensor) -> bool:
-        if inputs.dim() != 4 or inputs.dtype != self.weight.dtype or torch.is_autocast_enabled("cpu"):
+        if inputs.dim() != 4 or inputs.dtype != self.weight.dtype or _autocasts(inputs):
             return False
         num, _, height, width = inputs.shape
         whole = height % winograd.TILE == 0 and width % winograd.TILE == 0
@@ -64,27 +118,68 @@ class WinogradConv(nn.Conv2d):
         return whole and enough and not self.weight.requires_grad
 
 
-def use_resident_layers(model: nn.Module) -> list[WinogradConv]:
+def use_resident_layers(model: nn.Module) -> list[ResidentConv]:
     """Let layers of a private copy compute in these ways; parameters, buffers, hooks and names stay.
 
     Returns:
         Those to `transform` before the copy is called compiled.
     """
+    norms = {id(convolution): norm for convolution, norm in _convolutions_before_norms(model)}
     for module in model.modules():
         if type(module) is nn.BatchNorm2d:
             module.__class__ = AffineNorm
-        elif type(module) is nn.Conv2d and _may_be_winograd(module):
-            module.__class__ = WinogradConv
-    return [module for module in model.modules() if isinstance(module, WinogradConv)]
+    for module in model.modules():
+        by_tiles = type(module) is nn.Conv2d and _may_go_by_tiles(module)
+        if id(module) in norms or by_tiles:
+            module.__class__ = ResidentConv
+            norm = norms.get(id(module))
+            module.__dict__.update(by_tiles=by_tiles, norm=norm)  # not as a child, whose names would be seen
+            if norm is not None:
+                norm.__dict__["source"] = module
+    return [module for module in model.modules() if isinstance(module, ResidentConv)]
 
 
-def _may_be_winograd(layer: nn.Conv2d) -> bool:
-    weight = layer._parameters.get("weight")  # None where hooks compute the weight anew at every call
+def _convolutions_before_norms(model: nn.Module) -> list[tuple[nn.Module, nn.Module]]:
+    """Convolutions whose output goes to one BatchNorm and nowhere else; none in a model that cannot be traced."""
+    try:
+        graph = fx.Tracer().trace(model)
+    except Exception:  # whatever a model does with its inputs that a symbol cannot do
+        return []
+    modules = dict(model.named_modules())
+    calls = [node for node in graph.nodes if node.op == "call_module"]
+    times: dict[int, int] = {}
+    for node in calls:
+        place = id(modules[str(node.target)])
+        times[place] = times.get(place, 0) + 1
+    pairs = []
+    for node in calls:
+        before = node.args[0] if len(node.args) == 1 else None
+        if not isinstance(before, fx.Node) or before.op != "call_module" or len(before.users) != 1:
+            continue
+        convolution, norm = modules[str(before.target)], modules[str(node.target)]
+        once = times[id(convolution)] == times[id(norm)] == 1
+        plain = type(convolution) is nn.Conv2d and type(norm) is nn.BatchNorm2d
+        if once and plain and not _is_watched(convolution) and not _is_watched(norm) and _is_own(convolution):
+            pairs.append((convolution, norm))
+    return pairs
+
+
+def _is_watched(module: nn.Module) -> bool:
+    """Whether hooks see what goes in or out."""
+    return bool(module._forward_hooks or module._forward_pre_hooks or module._backward_hooks)
+
+
+def _is_own(layer: nn.Module) -> bool:
+    """Whether the weight is a parameter, and not what hooks compute anew at every call."""
+    weight = layer._parameters.get("weight")
+    return weight is not None and not weight.is_inference()  # tensors for inference know no versions
+
+
+def _may_go_by_tiles(layer: nn.Conv2d) -> bool:
     return (
-        weight is not None
-        and not weight.is_inference()  # which know no versions
-        and weight.device.type == "cpu"
-        and weight.dtype in (torch.float32, torch.float64)
+        _is_own(layer)
+        and layer.weight.device.type == "cpu"
+        and layer.weight.dtype in (torch.float32, torch.float64)
         and layer.kernel_size == (3, 3)
         and layer.stride == layer.dilation == (1, 1)
         and layer.padding in ((1, 1), "same")
@@ -92,3 +187,7 @@ def _may_be_winograd(layer: nn.Conv2d) -> bool:
         and layer.groups == 1
         and min(layer.in_channels, layer.out_channels) >= MIN_CHANNELS
     )
+
+
+def _autocasts(tensor: Tensor) -> bool:
+    return torch.is_autocast_enabled(tensor.device.type)

@@ -28,9 +28,9 @@ class SmallCNN(nn.Module):
 
     def forward(self, inputs: Tensor) -> Tensor:
         """Pictures (B, C, image_size, image_size) to logits (B, K)."""
-        features = functional.relu(self.bn1(self.conv1(inputs)))
-        features = functional.relu(self.bn2(self.conv2(features)))
-        features = functional.relu(self.bn3(self.conv3(features)))
+        features = functional.relu(self.bn1(self.conv1(inputs)), inplace=True)
+        features = functional.relu(self.bn2(self.conv2(features)), inplace=True)
+        features = functional.relu(self.bn3(self.conv3(features)), inplace=True)
         logits: Tensor = self.linear(features.flatten(1))
         return logits
 

@@ -1,0 +1,253 @@
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from landscape import winograd
+from landscape.models.registry import build_model
+from landscape.resident_layers import MIN_CHANNELS, ResidentConv
+from landscape.weights import ResidentModel, parameters_of
+
+MANY = MIN_CHANNELS
+
+
+def deep_net(**convolution: object) -> nn.Sequential:
+    torch.manual_seed(0)
+    settings: dict[str, object] = {"padding": 1, "bias": False, **convolution}
+    net = nn.Sequential(
+        nn.Conv2d(3, MANY, 3, padding=1), nn.BatchNorm2d(MANY), nn.ReLU(), nn.Conv2d(MANY, MANY, 3, **settings)
+    )  # type: ignore[arg-type]
+    net(torch.rand(8, 3, 8, 8))
+    return net.eval()
+
+
+@pytest.fixture
+def counted(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """The batches that were convolved in Winograd's way."""
+    seen: list[int] = []
+    plain = winograd.convolution
+
+    def convolution(inputs: Tensor, kernels: Tensor, **turned: bool) -> Tensor:
+        seen.append(len(inputs))
+        return plain(inputs, kernels, **turned)
+
+    monkeypatch.setattr(winograd, "convolution", convolution)
+    return seen
+
+
+@pytest.mark.parametrize("bias", [False, True], ids=["without bias", "with bias"])
+def test_the_resident_computes_the_models_logits_and_gradients(bias: bool, counted: list[int]) -> None:
+    net, inputs = deep_net(bias=bias).double(), torch.rand(8, 3, 8, 8, dtype=torch.float64, requires_grad=True)
+    resident = ResidentModel(net)
+    made, expected = resident(inputs), net(inputs)
+    torch.testing.assert_close(made, expected, rtol=1e-10, atol=1e-10)
+    gradients = [torch.autograd.grad(logits.pow(2).sum(), inputs)[0] for logits in (made, expected)]
+    torch.testing.assert_close(*gradients, rtol=1e-10, atol=1e-10)
+    assert counted == [8]
+
+
+def test_every_way_to_change_the_weights_is_seen() -> None:
+    net, inputs = deep_net().double(), torch.rand(8, 3, 8, 8, dtype=torch.float64)
+    center = parameters_of(net)
+    d = {name: torch.randn_like(weight) for name, weight in center.items()}
+    resident = ResidentModel(net)
+
+    def compare(factor: float) -> None:
+        moved = copy.deepcopy(net)
+        with torch.no_grad():
+            for name, parameter in moved.named_parameters():
+                parameter.add_(d[name], alpha=factor)
+        for forward in (resident, resident.module):
+            torch.testing.assert_close(forward(inputs), moved(inputs), rtol=1e-10, atol=1e-10)
+
+    compare(0.0)
+    resident.move(center, (0.5, d))
+    compare(0.5)
+    resident.load({name: weight - d[name] for name, weight in center.items()})
+    compare(-1.0)
+    with torch.no_grad():
+        for name, parameter in resident.module.named_parameters():
+            parameter.copy_(center[name] + 2 * d[name])
+    compare(2.0)
+
+
+OTHERS: dict[str, tuple[dict[str, object], tuple[int, ...]]] = {
+    "stride 2": ({"stride": 2}, (8, 3, 8, 8)),
+    "no border": ({"padding": 0}, (8, 3, 8, 8)),
+    "reflected border": ({"padding_mode": "reflect"}, (8, 3, 8, 8)),
+    "dilated": ({"dilation": 2, "padding": 2}, (8, 3, 8, 8)),
+    "grouped": ({"groups": 2}, (8, 3, 8, 8)),
+    "height of no whole tiles": ({}, (8, 3, 6, 8)),
+    "width of no whole tiles": ({}, (8, 3, 8, 10)),
+    "few tiles": ({}, (3, 3, 8, 8)),
+    "one picture without a batch": ({}, (3, 8, 8)),
+}
+
+
+@pytest.mark.parametrize(("settings", "shape"), OTHERS.values(), ids=list(OTHERS))
+def test_other_convolutions_stay_torchs(
+    settings: dict[str, object], shape: tuple[int, ...], counted: list[int]
+) -> None:
+    convolution = deep_net(**settings)[3:]
+    inputs = torch.rand(*shape[:-3], MANY, *shape[-2:])
+    torch.testing.assert_close(ResidentModel(convolution)(inputs), convolution(inputs), rtol=1e-4, atol=1e-5)
+    assert counted == []
+
+
+def test_same_padding_is_a_border_of_one_zero(counted: list[int]) -> None:
+    net, inputs = deep_net(padding="same"), torch.rand(8, 3, 8, 8)
+    torch.testing.assert_close(ResidentModel(net)(inputs), net(inputs), rtol=1e-4, atol=1e-5)
+    assert counted == [8]
+
+
+def test_autocast_and_weights_that_want_gradients_go_torchs_way(counted: list[int]) -> None:
+    net, inputs = deep_net(), torch.rand(8, 3, 8, 8)
+    resident = ResidentModel(net)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        assert resident(inputs).dtype == torch.bfloat16
+    resident.module.requires_grad_(True)
+    resident(inputs).sum().backward()  # type: ignore[no-untyped-call]  # torch's stubs lack it
+    assert resident.module[3].weight.grad is not None  # type: ignore[index]
+    assert counted == []
+
+
+def test_a_weight_that_hooks_compute_is_left_alone(counted: list[int]) -> None:
+    net = deep_net()
+    nn.utils.parametrizations.weight_norm(net[3])
+    inputs = torch.rand(8, 3, 8, 8)
+    torch.testing.assert_close(ResidentModel(net)(inputs), net(inputs), rtol=1e-4, atol=1e-5)
+    assert counted == []
+
+
+def test_models_made_for_inference_only_are_left_alone(counted: list[int]) -> None:
+    with torch.inference_mode():
+        net, inputs = deep_net(), torch.rand(8, 3, 8, 8)
+        torch.testing.assert_close(ResidentModel(net)(inputs), net(inputs), rtol=1e-4, atol=1e-5)
+    assert counted == []
+
+
+def test_the_copy_keeps_names_and_the_callers_model_its_classes() -> None:
+    net = deep_net()
+    resident = ResidentModel(net)
+    assert [name for name, _ in resident.module.named_parameters()] == list(parameters_of(net))
+    assert set(resident.module.state_dict()) == set(net.state_dict())
+    assert isinstance(resident.module[3], ResidentConv) and type(net[3]) is nn.Conv2d  # type: ignore[index]
+
+
+class Residual(nn.Module):
+    """A convolution whose output is seen by a BatchNorm, and by somebody else if `twice`."""
+
+    def __init__(self, *, twice: bool) -> None:
+        super().__init__()
+        self.conv, self.norm, self.twice = nn.Conv2d(3, 6, 3), nn.BatchNorm2d(6), twice
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        made: Tensor = self.conv(inputs)
+        normalized: Tensor = self.norm(made)
+        return normalized.relu() + made if self.twice else normalized.relu()
+
+
+class Asking(Residual):
+    """It looks at its inputs, so no symbol can pass through it."""
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        return super().forward(inputs) if float(inputs.detach().sum()) > 0 else inputs
+
+
+def settled(net: nn.Module) -> nn.Module:
+    """With running statistics and an affine map away from their start."""
+    net.double().train()(torch.rand(8, 3, 8, 8, dtype=torch.float64))
+    for module in net.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            nn.init.normal_(module.weight)
+            nn.init.normal_(module.bias)
+    return net.eval()
+
+
+def folding(resident: ResidentModel) -> list[bool]:
+    return [layer.folds() for layer in resident.module.modules() if isinstance(layer, ResidentConv)]
+
+
+NETS: dict[str, tuple[Callable[[], nn.Module], list[bool]]] = {
+    "followed by a norm alone": (lambda: Residual(twice=False), [True]),
+    "seen by two": (lambda: Residual(twice=True), []),
+    "not to be traced": (lambda: Asking(twice=False), []),
+    "small_cnn": (lambda: build_model("small_cnn", in_channels=3), [True, True, True]),
+    "called twice": (lambda: nn.Sequential(*[nn.Conv2d(3, 3, 3), nn.BatchNorm2d(3)] * 2), []),
+}
+
+
+@pytest.mark.parametrize(("make", "expected"), NETS.values(), ids=list(NETS))
+def test_a_norm_is_folded_into_the_convolution_that_feeds_it_alone(
+    make: Callable[[], nn.Module], expected: list[bool]
+) -> None:
+    torch.manual_seed(0)
+    net, inputs = settled(make()), torch.rand(8, 3, 8, 8, dtype=torch.float64, requires_grad=True)
+    resident = ResidentModel(net)
+    assert folding(resident) == expected
+    made, plain = resident(inputs), net(inputs)
+    torch.testing.assert_close(made, plain, rtol=1e-10, atol=1e-10)
+    gradients = [torch.autograd.grad(logits.pow(2).sum(), inputs)[0] for logits in (made, plain)]
+    torch.testing.assert_close(*gradients, rtol=1e-10, atol=1e-10)
+
+
+def test_a_fold_follows_the_norms_weights_and_statistics_and_its_mode() -> None:
+    torch.manual_seed(0)
+    net, inputs = settled(Residual(twice=False)), torch.rand(8, 3, 8, 8, dtype=torch.float64)
+    resident = ResidentModel(net)
+
+    def compare(state: dict[str, Tensor]) -> None:
+        net.load_state_dict(state)
+        torch.testing.assert_close(resident(inputs), net(inputs), rtol=1e-10, atol=1e-10)
+
+    for name in ("conv.weight", "conv.bias", "norm.weight", "norm.bias", "norm.running_mean", "norm.running_var"):
+        state = net.state_dict()
+        state[name] = state[name] + torch.rand_like(state[name])
+        resident.load({name: state[name]})
+        compare(state)
+    norm = resident.module.norm
+    assert isinstance(norm, nn.BatchNorm2d)
+    norm.train()
+    assert folding(resident) == [False]
+    torch.testing.assert_close(resident(inputs), copy.deepcopy(net).train()(inputs), rtol=1e-10, atol=1e-10)
+    norm.eval()
+    net.norm.running_mean, net.norm.running_var = norm.running_mean, norm.running_var  # type: ignore[union-attr]
+    torch.testing.assert_close(resident(inputs), net(inputs), rtol=1e-10, atol=1e-10)
+    norm.running_mean = norm.running_var = None
+    assert folding(resident) == [False]
+    torch.testing.assert_close(resident(inputs), copy.deepcopy(net).train()(inputs), rtol=1e-10, atol=1e-10)
+
+
+def test_hooks_keep_seeing_what_a_layer_makes() -> None:
+    torch.manual_seed(0)
+    net, seen = settled(Residual(twice=False)), []
+    net.conv.register_forward_hook(lambda module, inputs, output: seen.append(output))  # type: ignore[union-attr]
+    inputs = torch.rand(8, 3, 8, 8, dtype=torch.float64)
+    resident = ResidentModel(net)
+    resident(inputs), net(inputs)
+    torch.testing.assert_close(seen[0], seen[1], rtol=1e-10, atol=1e-10)
+    assert folding(resident) == []
+
+
+def test_a_compiled_model_is_one_graph_and_sees_moved_weights(monkeypatch: pytest.MonkeyPatch) -> None:
+    compiled = torch.compile
+
+    def without_code(model: nn.Module) -> Callable[[Tensor], Tensor]:
+        made: Callable[[Tensor], Tensor] = compiled(model, backend="aot_eager", fullgraph=True)
+        return made
+
+    monkeypatch.setattr(torch, "compile", without_code)
+    net, inputs = deep_net().double(), torch.rand(8, 3, 8, 8, dtype=torch.float64, requires_grad=True)
+    center, plain, resident = parameters_of(net), ResidentModel(net), ResidentModel(net)
+    resident.compile()
+    d = {name: torch.randn_like(weight) for name, weight in center.items()}
+    for factor in (0.0, 0.3):
+        gradients = []
+        for model in (plain, resident):
+            model.move(center, (factor, d))
+            gradients.append(torch.autograd.grad(model(inputs).pow(2).sum(), inputs)[0])
+        torch.testing.assert_close(*gradients, rtol=1e-10, atol=1e-10)
