@@ -53,8 +53,8 @@ class AffineNorm(nn.BatchNorm2d):
 class ResidentConv(nn.Conv2d):
     """A convolution that also does a frozen BatchNorm behind it, or goes Winograd's way, or both.
 
-    It keeps what follows from the weights until these are written to: the kernels s g, and the transformed ones, four times
-    their size, see `winograd`.
+    It keeps what follows from the weights until these are written to: the kernels s g, and the transformed ones, four
+    times their size, see `winograd`.
 
     Attributes:
         norm: the BatchNorm behind it, if what this makes goes nowhere else.
@@ -77,6 +77,7 @@ class ResidentConv(nn.Conv2d):
             and not _autocasts(self.weight)
         )
 
+    @torch.inference_mode(False)  # what is kept must serve outside of that mode, too
     @torch.no_grad()
     def transform(self) -> None:
         """Take over the present weights if they were written to since the last time."""
@@ -105,7 +106,8 @@ class ResidentConv(nn.Conv2d):
         if self._folded_weight is None:
             raise RuntimeError("a compiled model needs its layers transformed before it is called.")
         if not by_tiles or self._kernels is None:
-            return self._conv_forward(input, self._folded_weight, self._folded_bias)
+            made: Tensor = self._conv_forward(input, self._folded_weight, self._folded_bias)
+            return made
         outputs = winograd.convolution(input, self._kernels)
         return outputs if self._folded_bias is None else outputs.add_(self._folded_bias[:, None, None])
 

@@ -65,8 +65,8 @@ def transforms() -> Transforms:
 def turned_transforms() -> Transforms:
     """B^T and A^T that turn the kernel around: A'^T [(G g) * (B'^T d)] is the correlation of d with g backwards.
 
-    g backwards, evaluated at p, is p^2 times g at 1 / p, and 0 changes places with infinity. So G g is permuted and scaled; the
-    same is done to A^T and B^T instead.
+    g backwards, evaluated at p, is p^2 times g at 1 / p, and 0 changes places with infinity. So G g is permuted and
+    scaled; the same is done to A^T and B^T instead.
     """
     straight = transforms()
     turned: Matrix = [row[::-1] for row in straight.kernel]
@@ -100,8 +100,8 @@ def convolution(inputs: Tensor, kernels: Tensor, *, turned: bool = False) -> Ten
     Returns:
         (B, K, H, W) in channels_last.
     """
-    # A compiler that finds the inputs of a convolution kept for its gradient, as torch's own keep them, needs no mask of
-    # bytes for a ReLU before it, which takes longer than all the rest of that ReLU.
+    # A compiler that finds the inputs of a convolution kept for its gradient, as torch's own keep them, needs no mask
+    # of bytes for a ReLU before it, which takes longer than all the rest of that ReLU.
     kept = inputs if torch.compiler.is_compiling() else None
     made: Tensor = torch.ops.landscape.winograd(inputs, kernels, turned, kept)
     return made
@@ -114,7 +114,7 @@ def _convolve(inputs: Tensor, kernels: Tensor, turned: bool, kept: Tensor | None
     # As many pictures at once as their transforms stay in the caches.
     num_parts = -(-len(inputs) * num_tiles * NUM_PRODUCTS * max(num_in, num_out) // WORKSPACE)
     at_once = -(-len(inputs) // num_parts)
-    given, made = (pictures.permute(0, 2, 3, 1).split(at_once) for pictures in (inputs, outputs))
+    given, made = (torch.split(pictures.permute(0, 2, 3, 1), at_once) for pictures in (inputs, outputs))
     for part, result in zip(given, made, strict=True):
         _convolve_part(part, result, kernels, turned)
     return outputs
@@ -171,7 +171,7 @@ torch.library.register_autograd(OPERATION, _gradients, setup_context=_keep)
 
 
 class _Workspaces(threading.local):
-    """Two buffers of each type that are written again and again, for each thread: new memory costs more than the sums."""
+    """For each thread two buffers of each type, written again and again: new memory costs more than the sums."""
 
     def __init__(self) -> None:
         self.buffers: dict[torch.dtype, tuple[Tensor, Tensor]] = {}
@@ -180,6 +180,7 @@ class _Workspaces(threading.local):
 _KEPT = _Workspaces()
 
 
+@torch.inference_mode(False)  # what is kept must serve outside of that mode, too
 def _workspaces(size: int, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
     pair = _KEPT.buffers.get(dtype)
     if pair is None or len(pair[0]) < size:
@@ -193,6 +194,7 @@ def _matrices(buffer: Tensor, count: int, num_rows: int, num_columns: int) -> Te
 
 
 @cache
+@torch.inference_mode(False)
 def _kronecker(which: str, turned: bool, dtype: torch.dtype) -> Tensor:
     """M (x) M of a transform M, which does both axes of a tile at once."""
     matrix: Matrix = getattr(turned_transforms() if turned else transforms(), which)
@@ -201,7 +203,7 @@ def _kronecker(which: str, turned: bool, dtype: torch.dtype) -> Tensor:
 
 
 def _evaluation(num_coefficients: int) -> Matrix:
-    """Polynomials by coefficients, from the constant up, to their values at `POINTS` and infinity, where the last one counts."""
+    """Coefficients, from the constant up, to values at `POINTS` and at infinity, where only the last one counts."""
     finite = [[point**power for power in range(num_coefficients)] for point in POINTS]
     return [*finite, [Fraction(power == num_coefficients - 1) for power in range(num_coefficients)]]
 

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 import torch
@@ -15,12 +16,12 @@ from landscape.weights import ResidentModel, parameters_of
 MANY = MIN_CHANNELS
 
 
-def deep_net(**convolution: object) -> nn.Sequential:
+def deep_net(**convolution: Any) -> nn.Sequential:
     torch.manual_seed(0)
-    settings: dict[str, object] = {"padding": 1, "bias": False, **convolution}
+    settings: dict[str, Any] = {"padding": 1, "bias": False, **convolution}
     net = nn.Sequential(
         nn.Conv2d(3, MANY, 3, padding=1), nn.BatchNorm2d(MANY), nn.ReLU(), nn.Conv2d(MANY, MANY, 3, **settings)
-    )  # type: ignore[arg-type]
+    )
     net(torch.rand(8, 3, 8, 8))
     return net.eval()
 
@@ -75,7 +76,7 @@ def test_every_way_to_change_the_weights_is_seen() -> None:
     compare(2.0)
 
 
-OTHERS: dict[str, tuple[dict[str, object], tuple[int, ...]]] = {
+OTHERS: dict[str, tuple[dict[str, Any], tuple[int, ...]]] = {
     "stride 2": ({"stride": 2}, (8, 3, 8, 8)),
     "no border": ({"padding": 0}, (8, 3, 8, 8)),
     "reflected border": ({"padding_mode": "reflect"}, (8, 3, 8, 8)),
@@ -89,9 +90,7 @@ OTHERS: dict[str, tuple[dict[str, object], tuple[int, ...]]] = {
 
 
 @pytest.mark.parametrize(("settings", "shape"), OTHERS.values(), ids=list(OTHERS))
-def test_other_convolutions_stay_torchs(
-    settings: dict[str, object], shape: tuple[int, ...], counted: list[int]
-) -> None:
+def test_other_convolutions_stay_torchs(settings: dict[str, Any], shape: tuple[int, ...], counted: list[int]) -> None:
     convolution = deep_net(**settings)[3:]
     inputs = torch.rand(*shape[:-3], MANY, *shape[-2:])
     torch.testing.assert_close(ResidentModel(convolution)(inputs), convolution(inputs), rtol=1e-4, atol=1e-5)
@@ -128,6 +127,18 @@ def test_models_made_for_inference_only_are_left_alone(counted: list[int]) -> No
         net, inputs = deep_net(), torch.rand(8, 3, 8, 8)
         torch.testing.assert_close(ResidentModel(net)(inputs), net(inputs), rtol=1e-4, atol=1e-5)
     assert counted == []
+
+
+def test_a_first_call_in_inference_mode_does_not_spoil_later_gradients() -> None:
+    net, inputs = deep_net(), torch.rand(8, 3, 8, 8)
+    resident = ResidentModel(net)
+    with torch.inference_mode():
+        first = resident(inputs)
+    made = resident(inputs.requires_grad_())
+    torch.autograd.grad(made.sum(), inputs)
+    assert torch.equal(made.detach(), first)
+    resident.load({name: weight + 1 for name, weight in parameters_of(net).items()})
+    assert not torch.equal(resident(inputs), made)
 
 
 def test_the_copy_keeps_names_and_the_callers_model_its_classes() -> None:

@@ -105,3 +105,15 @@ def test_kernels_are_written_to_the_memory_that_is_given() -> None:
     out = torch.zeros(36, 5, 4, dtype=torch.float64)
     assert transformed_kernels(weight, out=out).data_ptr() == out.data_ptr()
     assert torch.equal(out, transformed_kernels(weight))
+
+
+def test_a_call_in_inference_mode_leaves_nothing_behind_that_gradients_stumble_over() -> None:
+    winograd._KEPT.buffers.clear()
+    winograd._kronecker.cache_clear()
+    inputs, kernels = drawn(2, 4, 8, 8), transformed_kernels(drawn(4, 4, 3, 3))
+    with torch.inference_mode():
+        first = convolution(inputs, kernels)
+    again = convolution(inputs.requires_grad_(), kernels)
+    again.sum().backward()  # type: ignore[no-untyped-call]  # torch's stubs lack it
+    assert torch.equal(first, again.detach())
+    assert torch.equal(convolution(inputs.detach(), transformed_kernels(drawn(4, 4, 3, 3))), first)
