@@ -13,6 +13,9 @@ MIN_CHANNELS = 128
 MIN_TILES = 16
 """Tiles in a batch from which it was: with fewer, reading the transformed kernels takes longer than the products."""
 
+TRACED_PACKAGES = ("torch", "landscape")
+"""Whose modules may be called to see what their outputs are used for."""
+
 
 class AffineNorm(nn.BatchNorm2d):
     """A frozen BatchNorm as what it is, s x + t: cheaper than the general kernels, above all on the way back.
@@ -142,7 +145,13 @@ def use_resident_layers(model: nn.Module) -> list[ResidentConv]:
 
 
 def _convolutions_before_norms(model: nn.Module) -> list[tuple[nn.Module, nn.Module]]:
-    """Convolutions whose output goes to one BatchNorm and nowhere else; none in a model that cannot be traced."""
+    """Convolutions whose output goes to one BatchNorm and nowhere else.
+
+    None in a model that cannot be traced, or that holds code of others: tracing calls it with symbols, and what a
+    stranger's forward pass does beside its result must happen once, and with numbers.
+    """
+    if not all(type(module).__module__.partition(".")[0] in TRACED_PACKAGES for module in model.modules()):
+        return []
     try:
         graph = fx.Tracer().trace(model)
     except Exception:  # whatever a model does with its inputs that a symbol cannot do

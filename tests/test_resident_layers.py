@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from landscape import winograd
+from landscape import resident_layers, winograd
 from landscape.models.registry import build_model
 from landscape.resident_layers import MIN_CHANNELS, ResidentConv
 from landscape.weights import ResidentModel, parameters_of
@@ -169,6 +169,12 @@ class Asking(Residual):
         return super().forward(inputs) if float(inputs.detach().sum()) > 0 else inputs
 
 
+@pytest.fixture
+def traced_here(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The models of this file count as the package's own."""
+    monkeypatch.setattr(resident_layers, "TRACED_PACKAGES", ("torch", "landscape", __name__.partition(".")[0]))
+
+
 def settled(net: nn.Module) -> nn.Module:
     """With running statistics and an affine map away from their start."""
     net.double().train()(torch.rand(8, 3, 8, 8, dtype=torch.float64))
@@ -192,6 +198,7 @@ NETS: dict[str, tuple[Callable[[], nn.Module], list[bool]]] = {
 }
 
 
+@pytest.mark.usefixtures("traced_here")
 @pytest.mark.parametrize(("make", "expected"), NETS.values(), ids=list(NETS))
 def test_a_norm_is_folded_into_the_convolution_that_feeds_it_alone(
     make: Callable[[], nn.Module], expected: list[bool]
@@ -206,6 +213,7 @@ def test_a_norm_is_folded_into_the_convolution_that_feeds_it_alone(
     torch.testing.assert_close(*gradients, rtol=1e-10, atol=1e-10)
 
 
+@pytest.mark.usefixtures("traced_here")
 def test_a_fold_follows_the_norms_weights_and_statistics_and_its_mode() -> None:
     torch.manual_seed(0)
     net, inputs = settled(Residual(twice=False)), torch.rand(8, 3, 8, 8, dtype=torch.float64)
@@ -233,6 +241,12 @@ def test_a_fold_follows_the_norms_weights_and_statistics_and_its_mode() -> None:
     torch.testing.assert_close(resident(inputs), copy.deepcopy(net).train()(inputs), rtol=1e-10, atol=1e-10)
 
 
+def test_the_forward_pass_of_a_strangers_model_is_not_called_with_symbols() -> None:
+    torch.manual_seed(0)
+    assert folding(ResidentModel(settled(Residual(twice=False)))) == []
+
+
+@pytest.mark.usefixtures("traced_here")
 def test_hooks_keep_seeing_what_a_layer_makes() -> None:
     torch.manual_seed(0)
     net, seen = settled(Residual(twice=False)), []
