@@ -87,7 +87,9 @@ def masked_sentences(surfaces: Sequence[Surface], labels: Sequence[str]) -> list
     """One sentence for each surface with points that cannot be drawn; none if there are none."""
     sentences = []
     for surface, label in zip(surfaces, labels, strict=True):
-        missing, bad = int((surface.status == MISSING).sum()), int((surface.status == NOT_FINITE).sum())
+        # What a refined plane left out is not masked but interpolated, which its settings say.
+        missing = 0 if surface.complete else int((surface.status == MISSING).sum())
+        bad = int((surface.status == NOT_FINITE).sum())
         if missing or bad:
             counts = " and ".join(
                 f"{count} {what}" for count, what in ((bad, "not finite"), (missing, "not computed yet")) if count

@@ -47,9 +47,9 @@ def plot_contour(
     """Draw one plane of a surface as filled, labelled contours of g(alpha, beta), alpha to the right.
 
     The levels are those of Fig. 6 of Wu et al. (2020) where they fit; beyond the last one the colour stays the same.
-    Nodes that are missing or not finite are grey and marked with a small cross, the centre with a white plus. The two
-    axes have one scale where they have one range. For a colour bar call
-    `axes.figure.colorbar(axes.collections[0], ax=axes)`.
+    Nodes that are missing or not finite are grey and marked with a small cross, the centre with a white plus. On a
+    refined plane small dots mark the measured nodes; values between them are interpolated. The two axes have one scale
+    where they have one range. For a colour bar call `axes.figure.colorbar(axes.collections[0], ax=axes)`.
 
     Args:
         axes: where to draw.
@@ -100,6 +100,7 @@ def draw_contour(axes: Axes, plane: Plane, values: Floats, levels: Levels, beyon
         axes.contourf(alpha, beta, shown, levels=list(levels.edges), cmap=colours, norm=norm, extend=outside)
         _draw_lines(axes, alpha, beta, shown, levels, (colours, norm))
     _mark_masked(axes, alpha, beta, values)
+    _mark_measured(axes, alpha, beta, plane)
     axes.set(xlim=(alpha[0], alpha[-1]), ylim=(beta[0], beta[-1]))
     if alpha[0] <= 0 <= alpha[-1] and beta[0] <= 0 <= beta[-1]:
         axes.plot(0, 0, marker="+", color="black", markersize=9, markeredgewidth=3.4, zorder=5, clip_on=False)
@@ -200,3 +201,22 @@ def _mark_masked(axes: Axes, alpha: Floats, beta: Floats, values: Floats) -> Non
             zorder=4,
             clip_on=False,
         )
+
+
+def _mark_measured(axes: Axes, alpha: Floats, beta: Floats, plane: Plane) -> None:
+    """A dot at every measured node of a plane that has interpolated ones."""
+    if not plane.interpolated.any():
+        return
+    rows, columns = np.nonzero(plane.measured)
+    axes.plot(
+        alpha[rows],
+        beta[columns],
+        linestyle="none",
+        marker="o",
+        color="white",
+        markersize=1.8,
+        markeredgecolor="black",
+        markeredgewidth=0.4,
+        zorder=3,
+        clip_on=False,
+    )

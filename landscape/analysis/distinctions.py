@@ -77,13 +77,15 @@ def _kind(kind: str, recipe: Mapping[str, Any]) -> str:
 
 
 def _range(grid: Mapping[str, Any]) -> list[str]:
-    """Where the nodes lie, unless they are those of equal steps from -1 to 1."""
+    """Where the nodes lie, unless they are those of equal steps from -1 to 1, and how far they are refined."""
+    refine = grid.get("refine")
+    refined = [] if refine is None else [f"refined {_number(refine)}"]
     ends = {symbol: grid.get(name) for name, symbol in (("alpha", "α"), ("beta", "β"))}
     return [
         f"{symbol} {_number(nodes[0])} to {_number(nodes[-1])}"
         for symbol, nodes in ends.items()
         if isinstance(nodes, list) and nodes and (nodes[0], nodes[-1]) != (-1, 1)
-    ]
+    ] + refined
 
 
 def _seeds(spec: Mapping[str, Any]) -> list[str]:

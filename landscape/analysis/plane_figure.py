@@ -126,9 +126,11 @@ def planes_caption(planes: Sequence[Plane], levels: Levels, values: Sequence[Flo
     highest = max((float(np.nanmax(part)) for part in values if np.isfinite(part).any()), default=-np.inf)
     cut = f"; higher values (up to {highest:.4g}) have one colour and are cut off" if highest > levels.edges[-1] else ""
     masked = "Grey with a cross: masked. " if any(not np.isfinite(part).all() for part in values) else ""
+    dots = "Small dots: measured nodes; values between them are interpolated. "
+    interpolated = dots if any(plane.interpolated.any() for plane in planes) else ""
     drawn = (
         f"Contours, colours and heights: {listed(shown)} ({levels.origin}), the same in all panels{cut}. "
-        f"Plus: the centre. {masked}α and β are multiples of the two directions."
+        f"Plus: the centre. {interpolated}{masked}α and β are multiples of the two directions."
     )
     if any(marks_of(plane.surface) for plane in planes):
         drawn += (

@@ -84,7 +84,8 @@ def circle_table(planes: Sequence[Plane], quantity: str = "loss") -> str:
 def plane_numbers(planes: Sequence[Plane], quantity: str = "loss") -> dict[str, Any]:
     """Everything that the tables hold as plain JSON values, unrounded; None where a number is absent.
 
-    Errors and accuracies are shares in [0, 1]; `mean[i][j]` is at (alpha[i], beta[j]).
+    Errors and accuracies are shares in [0, 1]; `mean[i][j]` is at (alpha[i], beta[j]). A refined plane also says which
+    nodes are `measured`; the numbers of the others are interpolated.
 
     Raises:
         InputError: a surface is not over planes, or the quantity is unknown or was not measured.
@@ -102,6 +103,7 @@ def plane_numbers(planes: Sequence[Plane], quantity: str = "loss") -> dict[str, 
                 "directions": list(plane.directions),
                 "cosine": plane.cosine,
                 **plain_values(asdict(summarize_plane(plane, quantity))),
+                **({} if plane.surface.grid.refine is None else {"measured": plane.measured.tolist()}),
                 "circles": [
                     plain_values(asdict(found))
                     for radius in RADII

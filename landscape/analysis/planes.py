@@ -15,12 +15,14 @@ from landscape.analysis.samples import centre_values
 from landscape.analysis.settings import cosine_of, is_attacked
 from landscape.analysis.style import style_curves
 from landscape.errors import InputError
+from landscape.surfaces.refinement import filled
 from landscape.surfaces.surface import MISSING, NOT_FINITE
 
 if TYPE_CHECKING:
     from landscape.surfaces.surface import Surface
 
 Floats = npt.NDArray[np.float64]
+Mask = npt.NDArray[np.bool_]
 
 NUM_ANGLES = 360
 """Points of a circle."""
@@ -54,10 +56,22 @@ class Plane:
         """Cosine of the two directions as they were used; None if the file does not say it."""
         return cosine_of(self.surface, int(self.surface.direction_ids[self.number]))
 
+    @property
+    def measured(self) -> Mask:
+        """(A, B) which nodes were measured, finite or not."""
+        return np.asarray(self.surface.status[self.number] != MISSING)
+
+    @property
+    def interpolated(self) -> Mask:
+        """(A, B) which nodes have interpolated numbers: those that a refined plane, once complete, left out."""
+        if self.surface.grid.refine is None or not self.surface.complete:
+            return np.zeros_like(self.measured)
+        return ~self.measured
+
     def mean(self, quantity: str = "loss") -> Floats:
-        """(A, B) means over examples; NaN where a point is missing or not finite."""
+        """(A, B) means over examples; NaN where a point is missing or not finite. See `interpolated`."""
         values: Floats = self.surface.mean(quantity)[self.number]
-        return values
+        return filled(self.surface.grid, values, self.measured) if self.interpolated.any() else values
 
     def centre(self, quantity: str = "loss") -> float:
         """The mean at the measured centre; NaN if that is missing or not finite."""
@@ -79,6 +93,7 @@ class PlaneSummary:
         lowest_at, highest_at: (alpha, beta) there; None if no node is finite.
         share_below_centre: share in [0, 1] of the finite nodes with a mean below that of the centre.
         num_points, num_missing, num_not_finite: nodes; the last two are masked.
+        num_interpolated: nodes of a refined plane that were not measured.
     """
 
     alpha: Floats
@@ -97,6 +112,7 @@ class PlaneSummary:
     num_points: int
     num_missing: int
     num_not_finite: int
+    num_interpolated: int
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -162,7 +178,10 @@ def summarize_plane(plane: Plane, quantity: str = "loss") -> PlaneSummary:
     status = plane.surface.status[plane.number]
     # What was not attacked has no robust accuracy: its adversarial examples are the clean ones.
     attacked = 1.0 if is_attacked(plane.surface) else np.nan
-    low, high = (_extreme(mean, finite, largest) for largest in (False, True))
+    interpolated = plane.interpolated
+    # No interpolated number lies beyond the measured ones, so extremes are always measured.
+    measured = np.where(interpolated, np.nan, mean)
+    low, high = (_extreme(measured, largest) for largest in (False, True))
     return PlaneSummary(
         alpha=alpha,
         beta=beta,
@@ -178,8 +197,9 @@ def summarize_plane(plane: Plane, quantity: str = "loss") -> PlaneSummary:
         highest_at=None if high is None else (float(alpha[high[0]]), float(beta[high[1]])),
         share_below_centre=float((mean[finite] < centre).mean()) if finite.any() and math.isfinite(centre) else np.nan,
         num_points=int(status.size),
-        num_missing=int((status == MISSING).sum()),
+        num_missing=int((status == MISSING).sum() - interpolated.sum()),
         num_not_finite=int((status == NOT_FINITE).sum()),
+        num_interpolated=int(interpolated.sum()),
     )
 
 
@@ -250,9 +270,9 @@ def _around(nodes: Floats, radius: float) -> slice:
     return slice(max(first - 1, 0), min(last + 2, len(nodes)))
 
 
-def _extreme(mean: Floats, finite: npt.NDArray[np.bool_], largest: bool) -> tuple[int, int] | None:
+def _extreme(mean: Floats, largest: bool) -> tuple[int, int] | None:
     """Index of the lowest or highest finite mean; None if there is none."""
-    if not finite.any():
+    if not np.isfinite(mean).any():
         return None
     flat = int(np.nanargmax(mean)) if largest else int(np.nanargmin(mean))
     row, column = np.unravel_index(flat, mean.shape)

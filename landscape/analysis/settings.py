@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from landscape.analysis.directions import NONE, RANDOM, TOWARDS, describe_findings, describe_kind, kind_of, symbol_of
 from landscape.analysis.loss_words import loss_words
 from landscape.analysis.pairing import attack_seed
+from landscape.surfaces.surface import MISSING
 
 if TYPE_CHECKING:
     from landscape.surfaces.surface import Surface
@@ -72,6 +73,8 @@ def describe_settings(surface: Surface) -> dict[str, str]:
     }
     if surface.grid.beta is not None:
         described["Cosine of the directions"] = _describe_cosines(surface)
+    if surface.grid.refine is not None:
+        described["Nodes"] = _describe_refinement(surface, surface.grid.refine)
     if "noise" in spec:
         described["Noise"] = describe_noise(spec)
     described |= describe_findings(surface)
@@ -281,6 +284,16 @@ def _describe_directions(surface: Surface, recipe: Mapping[str, Any]) -> str:
         ONE_DIM.get(one_dim, f"one-dimensional parameters {_plain(one_dim)}"),
     ]
     return ", ".join(parts)
+
+
+def _describe_refinement(surface: Surface, tolerance: float) -> str:
+    rule = (
+        f"every 4th, and between them where the mean loss is off the cubic of its neighbours by more than {tolerance:g}"
+    )
+    if not surface.complete:
+        return f"measured {rule}; not finished"
+    measured = int((surface.status != MISSING).sum())
+    return f"{measured} of {surface.status.size} measured ({rule}), the others interpolated"
 
 
 def _describe_cosines(surface: Surface) -> str:

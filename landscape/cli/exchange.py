@@ -31,7 +31,7 @@ def export_command(surface: str, to: Path, by_example: bool, direction: int | No
         raise InputError("an imported surface has means only and is not exported; name a surface of this package.")
     found, _ = find_surface(folder, surface)
     export_surface(found, to, by_example=by_example, direction=direction)
-    lacking = "" if found.complete else f" ({found.num_done} of {found.num_points} points are done)"
+    lacking = "" if found.num_done == found.num_points else f" ({found.num_done} of {found.num_points} points are done)"
     click.echo(f"{found.label}, {found.key[:12]}{lacking}: {to}")
 
 

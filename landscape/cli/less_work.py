@@ -1,8 +1,9 @@
-"""Options that save work, what they do to plans, and what they say about it: `--until-se` and `--warm-start`."""
+"""Options that save work, what they do to plans and say about it: `--until-se`, `--warm-start` and `--refine`."""
 
 from __future__ import annotations
 
 import logging
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -29,6 +30,13 @@ warm_option = click.option(
     "--warm-start",
     type=click.IntRange(min=1),
     help="Attack steps beside the centre, from the neighbour's adversarial examples on; the bias is printed.",
+)
+
+refine_option = click.option(
+    "--refine",
+    type=click.FloatRange(min=0, min_open=True),
+    metavar="X",
+    help="Measure every 4th node, more where the mean loss is off its neighbours' cubic by X, interpolate the rest.",
 )
 
 
@@ -84,6 +92,25 @@ def with_warm_starts(
     if wanted.dry_run or wanted.shard is not None:
         raise InputError("--warm-start walks along whole lines; leave out --dry-run and --shard, or --warm-start.")
     return [(source, warm_started(plan, num_steps)) for source, plan in plans]
+
+
+def with_refinement(
+    plans: list[tuple[Source, SurfacePlan]], wanted: Measuring, tolerance: float | None
+) -> list[tuple[Source, SurfacePlan]]:
+    """The plans of planes with the tolerance of `--refine`; without the option as they are.
+
+    Raises:
+        InputError: together with `--shard`, or for planes of too few nodes.
+    """
+    if tolerance is None:
+        return plans
+    if wanted.shard is not None:
+        raise InputError("--refine measures level by level, which shards cannot share; leave one of the two out.")
+    refined = []
+    for source, plan in plans:
+        grid = plan.settings.grid.refined(tolerance)
+        refined.append((source, replace(plan, settings=replace(plan.settings, grid=grid))))
+    return refined
 
 
 def say_bias(

@@ -7,7 +7,7 @@ from typing import Any
 import click
 
 from landscape.cli import options
-from landscape.cli.less_work import until_option, with_enough_examples
+from landscape.cli.less_work import refine_option, until_option, with_enough_examples, with_refinement
 from landscape.cli.measuring import Measuring, measuring_options, objective_option, unusual
 from landscape.cli.surfaces import compute_plans, layer_numbers, plans_for, say_cost, say_unfinished
 from landscape.errors import InputError
@@ -21,6 +21,7 @@ from landscape.errors import InputError
 @objective_option("adversarial")
 @measuring_options
 @until_option
+@refine_option
 @options.plane_options
 @click.pass_obj
 def command(settings: dict[str, Any], /, checkpoints: tuple[str, ...], **given: Any) -> None:
@@ -35,6 +36,8 @@ def command(settings: dict[str, Any], /, checkpoints: tuple[str, ...], **given: 
 
     Other planes: --towards twice, through three checkpoints; --trajectory, the first two principal components of a path
     of checkpoints; --direction hessian, its first two eigenvectors; --direction worst-case, beside a random direction.
+
+    --refine X saves most of the points of a plane: --alpha and --beta are then its finest nodes.
     """
     from landscape import files
     from landscape.analysis.levels import require_levels_fit
@@ -50,11 +53,13 @@ def command(settings: dict[str, Any], /, checkpoints: tuple[str, ...], **given: 
     require_levels_fit(given["levels"], error=given["quantity"].endswith("error"))
     sources = find_sources(checkpoints, None)
     require_panels(len(sources) * len(wanted.splits))
-    special = [*(["orthogonal"] if given["orthogonal"] else []), *unusual(given)]
+    refined = [] if given["refine"] is None else [f"refine-{given['refine']:g}"]
+    special = [*(["orthogonal"] if given["orthogonal"] else []), *unusual(given), *refined]
     out = figure_path(wanted.out, [source.title for source in sources], "-".join(["plot-2d", *special]))
     lines = given["alpha"], given["beta"] or given["alpha"]
     adapt = orthogonal_pairs if given["orthogonal"] else None
     plans = plans_for(sources, wanted, directions=1, grid=lines, adapt=adapt)
+    plans = with_refinement(plans, wanted, given["refine"])
     plans = with_enough_examples(plans, wanted, given["until_se"])
     if wanted.dry_run:
         say_cost(plans, wanted)

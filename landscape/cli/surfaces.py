@@ -114,22 +114,32 @@ def say_cost(plans: Sequence[tuple[Source, SurfacePlan]], wanted: Measuring) -> 
             known[kind] = cost
     total = sum(cost.seconds for _, _, cost in costs)
     if wanted.as_json:
-        rows = [{"label": source.title, "split": plan.examples.split, **asdict(cost)} for source, plan, cost in costs]
+        rows = [
+            {"label": source.title, "split": plan.examples.split, **asdict(cost), **_as_limit(plan)}
+            for source, plan, cost in costs
+        ]
         layers = layer_numbers([plan for _, plan in plans], wanted)
         click.echo(json.dumps({"seconds": total, "surfaces": rows, **layers}, indent=2))
         return
     if wanted.layers is not None:
         click.echo(f"{layers_as_text([plan for _, plan in plans])}\n")
     for source, plan, cost in costs:
-        what = f"{source.title} ({plan.examples.split}): {cost.num_points} of {cost.num_total} points to compute"
+        most = "at most " if cost.num_points and _as_limit(plan) else ""
+        what = f"{source.title} ({plan.examples.split}): {most}{cost.num_points} of {cost.num_total} points to compute"
         if cost.num_points:
             each = f"{len(plan.examples)} examples x {cost.passes_per_example} passes through the model"
             measured = f"{cost.seconds_per_point:.3g} s measured (batch {cost.batch_size}, {plan.device})"
             beside = f", {cost.num_landmarks} other checkpoints as well" if cost.num_landmarks else ""
             making = f"making the directions {cost.seconds_for_directions:.2g} s"
-            what += f", each {each}, {measured}{beside}, {making}: about {duration(cost.seconds)}"
+            what += f", each {each}, {measured}{beside}, {making}: {most or 'about '}{duration(cost.seconds)}"
         click.echo(what)
-    click.echo(f"In all about {duration(total)}; points are directions x nodes, and the centre. Nothing was written.")
+    limit = "at most" if any(cost.num_points and _as_limit(plan) for _, plan, cost in costs) else "about"
+    click.echo(f"In all {limit} {duration(total)}; points are directions x nodes, and the centre. Nothing was written.")
+
+
+def _as_limit(plan: SurfacePlan) -> dict[str, bool]:
+    """What the JSON of a cost says of a refined plane, which asks for some of the points; empty for others."""
+    return {} if plan.settings.grid.refine is None else {"at_most": True}
 
 
 def _without_weights(plan: SurfacePlan) -> dict[str, Any]:

@@ -155,7 +155,8 @@ def _contents(store: SurfaceStore, key: str) -> dict[str, Any]:
     num_done = len(finished(stored, journals))
     sessions = [*(stored.provenance if stored else ()), *(entry for part in journals for entry in part.sessions)]
     pids = [str(claim.pid) for claim in claims.running(store.points_folder(key))]
-    state = COMPLETE if num_done == num_points else PARTIAL
+    whole = store.collect(key) if grid.refine is not None else None
+    state = COMPLETE if num_done == num_points or (whole is not None and whole.complete) else PARTIAL
     return {
         "state": f"running by {', '.join(pids)}" if pids else state,
         "label": next((printable(str(entry["label"])) for entry in sessions if entry.get("label")), None),

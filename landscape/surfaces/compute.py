@@ -12,11 +12,12 @@ import numpy as np
 import numpy.typing as npt
 
 from landscape.devices import describe_machine
-from landscape.errors import Interrupted, SurfaceError
+from landscape.errors import InputError, Interrupted, SurfaceError
 from landscape.surfaces.engines import InProcess, completed
 from landscape.surfaces.findings import findings
 from landscape.surfaces.plan import NUM_DIRECTIONS, Shard, SurfacePlan, plan_surface
 from landscape.surfaces.planes import plane_cosines
+from landscape.surfaces.rounds import Round, one_round, rounds_of_levels
 from landscape.surfaces.store import Session, SurfaceStore
 from landscape.surfaces.surface import Draft, Grid, Point, Surface
 from landscape.surfaces.sweep import Sweep
@@ -66,6 +67,7 @@ def compute_surface(
     cache_dir: Path | str | None = None,
     device: str = "auto",
     label: str | None = None,
+    refine: float | None = None,
     progress: Progress | None = None,
 ) -> Surface:
     """The weight loss landscape of a model along random directions (Algorithm 1 of Wu et al. 2020).
@@ -92,6 +94,8 @@ def compute_surface(
         cache_dir: folder to take the surface from or to write it to; None reads and writes nothing.
         device: `auto`, `cpu`, `cuda` or `cuda:N`.
         label: what figures call the model.
+        refine: of a plane, measure only where the mean loss bends by more than this (in units of the loss), see
+            `surfaces.refinement`; None for all nodes. The others stay missing in the surface, pictures interpolate.
         progress: called with (points done, points in all).
 
     Returns:
@@ -120,6 +124,7 @@ def compute_surface(
         batch_size=batch_size,
         device=device,
         label=label,
+        refine=refine,
     )
     return run_plan(plan, cache_dir=cache_dir, progress=progress)
 
@@ -132,7 +137,14 @@ def run_plan(
     progress: Progress | None = None,
     executor: Executor | None = None,
 ) -> Surface:
-    """Take the surface of a plan from the cache, or compute what is missing of it; see `compute_surface`."""
+    """Take the surface of a plan from the cache, or compute what is missing of it; see `compute_surface`.
+
+    Raises:
+        InputError: a shard of a refined plane, whose points depend on those of the others.
+        SurfaceError, BusyError, Interrupted: as `compute_surface`.
+    """
+    if shard is not None and plan.settings.grid.refine is not None:
+        raise InputError("a refined plane is measured level by level, which shards cannot share; leave one out.")
     engine = executor or InProcess()
     if cache_dir is None:
         return _in_memory(plan.ready(), engine, progress)
@@ -166,22 +178,21 @@ def is_stored(plan: SurfacePlan, cache_dir: Path | str) -> bool:
 def _compute_missing(
     plan: SurfacePlan, session: Session, shard: Shard | None, engine: Executor, progress: Progress | None
 ) -> Surface:
-    points = plan.points(shard)
-    missing = [point for point in points if point not in session.done]
-    if missing:
-        # One batch size for all points of a surface: a resumed one equals an uninterrupted one bit for bit.
-        resumed = replace(plan, settings=replace(plan.settings, batch_size=session.batch_size))
-        _announce(progress, len(points) - len(missing), len(points))
-        try:
-            for done, (point, measurement) in enumerate(_measured(resumed, missing, engine), start=1):
-                session.append(point, measurement)
-                _announce(progress, len(points) - len(missing) + done, len(points))
-        except KeyboardInterrupt:
-            path = session.finish()
-            if not session.done:
-                raise Interrupted("Stopped before the first point was finished.") from None
-            kept = f"{len(session.done)} of {len(plan.points())} points are kept in {path}"
-            raise Interrupted(f"Stopped: {kept}; the same command goes on from there.") from None
+    refined = plan.settings.grid.refine is not None
+    # One batch size for all points of a surface: a resumed one equals an uninterrupted one bit for bit.
+    resumed = replace(plan, settings=replace(plan.settings, batch_size=session.batch_size))
+    rounds = (
+        rounds_of_levels(session.surface, session.reuse) if refined else one_round(plan.points(shard), session.done)
+    )
+    try:
+        _measure(resumed, rounds, engine, session.append, progress)
+    except KeyboardInterrupt:
+        path = session.finish()
+        if not session.done:
+            raise Interrupted("Stopped before the first point was finished.") from None
+        of = "of at most" if refined else "of"
+        kept = f"{len(session.done)} {of} {len(plan.points())} points are kept in {path}"
+        raise Interrupted(f"Stopped: {kept}; the same command goes on from there.") from None
     session.finish()
     return session.surface()
 
@@ -194,18 +205,28 @@ def _in_memory(plan: SurfacePlan, engine: Executor, progress: Progress | None) -
         labels=plan.examples.labels.numpy(),
     )
     process = draft.add_provenance(_provenance(plan))
-    points = plan.points()
-    _announce(progress, 0, len(points))
-    for done, (point, measurement) in enumerate(_measured(plan, points, engine), start=1):
-        draft.put(point, measurement, process)
-        _announce(progress, done, len(points))
+    refined = plan.settings.grid.refine is not None
+    rounds = rounds_of_levels(draft.surface) if refined else one_round(plan.points(), set())
+    _measure(plan, rounds, engine, lambda point, measurement: draft.put(point, measurement, process), progress)
     return draft.surface()
 
 
-def _measured(plan: SurfacePlan, points: Iterable[Point], engine: Executor) -> Iterable[tuple[Point, Measurement]]:
+def _measure(
+    plan: SurfacePlan,
+    rounds: Iterable[Round],
+    engine: Executor,
+    keep: Callable[[Point, Measurement], None],
+    progress: Progress | None,
+) -> None:
+    """Measure round by round, with one sweep for all, and keep every point as soon as it is finished."""
     kind = Sweep if plan.settings.warm_steps is None else WarmSweep
-    sweep = kind(plan.model, plan.examples, plan.settings, plan.device)
-    return completed(engine, sweep, points)
+    sweep: Sweep | None = None
+    for these in rounds:
+        _announce(progress, these.num_done, these.num_asked)
+        sweep = sweep or kind(plan.model, plan.examples, plan.settings, plan.device)
+        for done, (point, measurement) in enumerate(completed(engine, sweep, these.missing), start=these.num_done + 1):
+            keep(point, measurement)
+            _announce(progress, done, these.num_asked)
 
 
 def _provenance(plan: SurfacePlan) -> dict[str, Any]:

@@ -26,7 +26,7 @@ class Cost:
     """What a plan would cost, from one measured point.
 
     Attributes:
-        num_points: points that are not in the cache.
+        num_points: points that are not in the cache; a refined grid asks for some of them.
         num_total: points in all, the centre included.
         num_landmarks: other models that are measured beside them, as the checkpoints of a path are.
         batch_size: examples in one batch; None if nothing is missing and none was asked for.

@@ -20,6 +20,9 @@ Floats = npt.NDArray[np.float64]
 
 STATUS_WORDS = ("missing", "done", "not finite")
 
+LEFT_OUT = "left out"
+"""What a table says of a node that a refined plane did not ask for."""
+
 MEANS = {
     "adversarial_loss": "loss",
     "clean_loss": "natural-loss",
@@ -88,11 +91,12 @@ def _write_csv(surface: Surface, path: Path, by_example: bool, direction: int | 
 
 
 def _point_rows(surface: Surface) -> Iterator[list[Any]]:
+    words = (LEFT_OUT if surface.complete else STATUS_WORDS[MISSING], *STATUS_WORDS[1:])
     for point in _points(surface):
         status = surface.point_status(point)
         known = status != MISSING
         means = list(means_at(surface, point).values()) if known else [""] * len(MEANS)
-        yield [*_place(surface, point), STATUS_WORDS[status], len(surface.example_ids) if known else 0, *means]
+        yield [*_place(surface, point), words[status], len(surface.example_ids) if known else 0, *means]
 
 
 def _example_rows(surface: Surface) -> Iterator[list[Any]]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from itertools import product
 from typing import Any, Self
@@ -17,6 +17,9 @@ Point = tuple[int, ...]
 CENTRE: Point = (-1,)
 """The unperturbed model; always measured, also when the grid has no node at 0."""
 
+FEWEST_TO_REFINE = 17
+"""Nodes of each axis of which every 4th ones are a node and the four of a cubic."""
+
 
 @dataclass(frozen=True)
 class Grid:
@@ -25,17 +28,22 @@ class Grid:
     Attributes:
         alpha: positions along the first direction, in units of the (normalized) direction.
         beta: positions along the second direction; None for a line.
+        refine: measure a plane only where the mean loss bends by more than this, see `refinement`; in units of the
+            loss. None measures all nodes.
 
     Raises:
-        InputError: an axis is empty, not finite or not increasing.
+        InputError: an axis is empty, not finite or not increasing, or the grid cannot be refined.
     """
 
     alpha: tuple[float, ...]
     beta: tuple[float, ...] | None = None
+    refine: float | None = None
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "alpha", _checked_axis("alpha", self.alpha))
         object.__setattr__(self, "beta", None if self.beta is None else _checked_axis("beta", self.beta))
+        if self.refine is not None:
+            object.__setattr__(self, "refine", _checked_tolerance(self.refine, self.shape))
 
     @classmethod
     def line(cls, start: float | str | Fraction, stop: float | str | Fraction, num: int) -> Self:
@@ -55,11 +63,20 @@ class Grid:
     def from_spec(cls, axes: Mapping[str, Any]) -> Self:
         """The inverse of `to_spec`."""
         beta = axes["beta"]
-        return cls(alpha=tuple(axes["alpha"]), beta=None if beta is None else tuple(beta))
+        return cls(alpha=tuple(axes["alpha"]), beta=None if beta is None else tuple(beta), refine=axes.get("refine"))
 
-    def to_spec(self) -> dict[str, list[float] | None]:
+    def to_spec(self) -> dict[str, Any]:
         """The grid as plain JSON values, as it stands in a surface's specification."""
-        return {"alpha": list(self.alpha), "beta": None if self.beta is None else list(self.beta)}
+        axes = {"alpha": list(self.alpha), "beta": None if self.beta is None else list(self.beta)}
+        return axes if self.refine is None else {**axes, "refine": self.refine}
+
+    def refined(self, tolerance: float) -> Self:
+        """The grid with a tolerance.
+
+        Raises:
+            InputError: it is a line or too small, or the tolerance is not above 0.
+        """
+        return replace(self, refine=tolerance)
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -108,6 +125,16 @@ def _parse_axis(text: str) -> tuple[float, ...]:
     if len(parts) != 3 or not parts[2].strip().isdecimal():
         raise InputError(f"a line of nodes is written FROM:TO:NUM such as -1:1:21, got {text!r}.")
     return line_nodes(parts[0], parts[1], int(parts[2]))
+
+
+def _checked_tolerance(tolerance: float, shape: tuple[int, ...]) -> float:
+    if len(shape) < 2 or min(shape) < FEWEST_TO_REFINE:
+        fewest, got = f"{FEWEST_TO_REFINE} x {FEWEST_TO_REFINE}", " x ".join(map(str, shape))
+        kind = "a line of" if len(shape) < 2 else "one of"
+        raise InputError(f"refinement needs a plane of at least {fewest} nodes, got {kind} {got}; leave it out.")
+    if not isinstance(tolerance, int | float) or not 0 < tolerance < math.inf:
+        raise InputError(f"a plane is refined where it bends by more than a finite number above 0, got {tolerance!r}.")
+    return float(tolerance)
 
 
 def _checked_axis(name: str, nodes: tuple[float, ...]) -> tuple[float, ...]:

@@ -156,7 +156,10 @@ class SurfacePlan:
         return self.settings.loss.at_centre(self._mean_logit_norm)
 
     def points(self, shard: Shard | None = None) -> list[Point]:
-        """The centre and all nodes, line by line; of a shard, every N-th, the centre always."""
+        """The centre and all nodes, line by line; of a shard, every N-th, the centre always.
+
+        A refined grid asks for some of them, see `Surface.asked_points`.
+        """
         nodes = [(line, *index) for line in range(self.num_directions) for index in self.settings.grid.indices()]
         if shard is not None:
             nodes = nodes[shard.number - 1 :: shard.count]
@@ -191,6 +194,7 @@ def plan_surface(
     batch_size: int | None = None,
     device: str = "auto",
     label: str | None = None,
+    refine: float | None = None,
 ) -> SurfacePlan:
     """Decide everything about a surface; arguments as in `compute_surface`.
 
@@ -225,7 +229,7 @@ def plan_surface(
             f"the policy batch measures in the batches whose statistics it takes, got the batch size {batch_size}; "
             "leave it out, or give --batchnorm-batch-size."
         )
-    nodes = _checked_grid(grid)
+    nodes = _checked_grid(grid) if refine is None else _checked_grid(grid).refined(refine)
     settings = SweepSettings(
         attack=chosen_attack,
         objective=objective,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
 from itertools import product
 from pathlib import Path
 from types import TracebackType
@@ -32,7 +32,7 @@ class Session:
         key: the surface.
         batch_size: examples in one batch, that of the first point computed for this surface.
         done: points that are finished, whoever computed them.
-        reused: how many of them were taken from other surfaces when this session began.
+        reused: how many of them this session took from other surfaces.
     """
 
     def __init__(
@@ -51,10 +51,10 @@ class Session:
         self.done = done
         self.reused = reused
         self._store, self._header, self._claim, self._journal = store, header, claim, journal
-        grid, num_directions = layout(header.spec)
-        self._points = {CENTRE, *product(range(num_directions), *(range(size) for size in grid.shape))}
+        self._points = all_points(header.spec)
         who = {"batch_size": header.batch_size, "writer": claim.writer, "pid": claim.pid, "host": claim.host}
-        self._provenance: Mapping[str, Any] | None = {**provenance, **who, "since": claim.since}
+        self._provenance = {**provenance, **who, "since": claim.since}
+        self._introduced = False
         self._open = True
 
     def append(self, point: Point, measurement: Measurement) -> None:
@@ -72,11 +72,22 @@ class Session:
         if point in self.done:
             logger.debug("point %s is already there", point)
             return
-        if self._provenance is not None:
+        if not self._introduced:
             self._journal.append_session(self._provenance)
-            self._provenance = None
+            self._introduced = True
         self._journal.append_point(point, measurement)
         self.done.add(point)
+
+    def reuse(self, points: Set[Point]) -> None:
+        """Take those of the points that other surfaces have; where no grid is refined, a session begins with all.
+
+        Raises:
+            FileError: the disk is full or gone; everything appended before is kept.
+        """
+        found = self._store.reuse(self._header, self._journal, self.done, among=points)
+        self.done |= found
+        self.reused += len(found)
+        self._introduced = self._introduced and not found  # the last process that the journal names is another one
 
     def finish(self) -> Path:
         """Join everything there is into the surface file, complete or not, and give the claim back.
@@ -138,3 +149,9 @@ class Session:
             if error is None:
                 raise
             logger.warning("the claim of surface %s could not be given back", self.key[:12])
+
+
+def all_points(spec: Mapping[str, Any]) -> set[Point]:
+    """The centre and every node of every line or plane that a specification names."""
+    grid, num_directions = layout(spec)
+    return {CENTRE, *product(range(num_directions), *(range(size) for size in grid.shape))}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -19,7 +19,7 @@ from landscape.protocols import Measurement
 from landscape.surfaces import claims, journal, surface_file
 from landscape.surfaces.journal import Contents, Header, Journal
 from landscape.surfaces.relatives import family_of, key_of, relatives
-from landscape.surfaces.session import Session
+from landscape.surfaces.session import Session, all_points
 from landscape.surfaces.surface import CENTRE, MISSING, Draft, Point, Surface, layout
 
 __all__ = ["Session", "SurfaceStore", "family_of", "key_of", "load_surface"]
@@ -66,7 +66,10 @@ class SurfaceStore:
     def finished_points(self, spec: Mapping[str, Any]) -> set[Point]:
         """The points of a surface that need not be computed: its own and those of its relatives. Changes nothing."""
         key = key_of(spec)
-        done = finished(self.load(key), self.journals(key))
+        stored = self.load(key)
+        if stored is not None and stored.complete:
+            return all_points(spec)
+        done = finished(stored, self.journals(key))
         for _, matches in relatives(self, key, spec, done):
             done |= matches.keys()
         return done
@@ -232,7 +235,9 @@ class SurfaceStore:
         own = Journal(folder / f"{claim.writer}{journal.SUFFIX}", header)
         try:
             done = finished(stored, journals)
-            reused = self._reuse(header, own, done)
+            # Which points a refined grid asks for is not known yet; `Session.reuse` is told when it is.
+            refined = layout(header.spec)[0].refine is not None
+            reused = set() if refined else self.reuse(header, own, done)
         except BaseException:
             own.close()
             raise
@@ -240,8 +245,18 @@ class SurfaceStore:
             self, header=header, claim=claim, journal=own, done=done | reused, reused=len(reused), provenance=provenance
         )
 
-    def _reuse(self, header: Header, own: Journal, done: set[Point]) -> set[Point]:
-        """Copy the points that relatives have into the session's journal, so that they can no longer be lost."""
+    def reuse(self, header: Header, own: Journal, done: set[Point], among: Set[Point] | None = None) -> set[Point]:
+        """Copy points that relatives have into a session's journal, so that they can no longer be lost.
+
+        Args:
+            header: of the surface.
+            own: the journal.
+            done: points that are there.
+            among: the points to copy; None for all.
+
+        Returns:
+            The points that were copied.
+        """
         reused: set[Point] = set()
         for relative, matches in relatives(self, header.key, header.spec, done):
             if not _same_examples(header, relative):
@@ -249,7 +264,7 @@ class SurfaceStore:
                 continue
             source = None
             for point, theirs in sorted(matches.items()):
-                if point in reused:
+                if point in reused or not (among is None or point in among):
                     continue
                 entry = {REUSED_FROM: relative.key, **relative.point_provenance(theirs)}
                 if entry != source:

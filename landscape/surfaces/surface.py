@@ -14,6 +14,7 @@ from landscape.errors import InputError
 from landscape.names import QUANTITIES
 from landscape.protocols import Measurement
 from landscape.surfaces.grid import CENTRE, Grid, Point
+from landscape.surfaces.refinement import asked_nodes
 
 __all__ = ["CENTRE", "DONE", "MISSING", "NOT_FINITE", "Draft", "Grid", "Point", "Surface", "layout"]
 
@@ -113,8 +114,10 @@ class Surface:
 
     @property
     def complete(self) -> bool:
-        """Whether no point is missing."""
-        return self.num_done == self.num_points
+        """Whether no point is missing that the grid asks for; a refined one leaves nodes out."""
+        if self.num_done == self.num_points or self.grid.refine is None:
+            return self.num_done == self.num_points
+        return self.done_points().issuperset(self.asked_points())
 
     @property
     def label(self) -> str:
@@ -125,6 +128,14 @@ class Surface:
         """All points that are not missing."""
         done = {tuple(int(part) for part in row) for row in np.argwhere(self.status != MISSING)}
         return done | {CENTRE} if self.centre_status != MISSING else done
+
+    def asked_points(self) -> list[Point]:
+        """The centre and the nodes that the grid asks for, in order; of a refined one, as far as it is known yet."""
+        if self.grid.refine is None:
+            return [CENTRE, *((line, *index) for line in range(len(self.status)) for index in self.grid.indices())]
+        known, means = self.status != MISSING, self.mean()
+        asked = np.stack([asked_nodes(self.grid, *plane) for plane in zip(means, known, strict=True)])
+        return [CENTRE, *(tuple(int(part) for part in row) for row in np.argwhere(asked))]
 
     def point_status(self, point: Point) -> int:
         """0 missing, 1 done, 2 not finite."""

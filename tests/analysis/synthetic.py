@@ -89,13 +89,17 @@ def make_plane(
     not_finite: tuple[tuple[int, int, int], ...] = (),
     centre_finite: bool = True,
     cosines: list[float] | None = None,
+    refine: float | None = None,
     **changes: Any,
 ) -> Surface:
-    """Means formula(alpha, beta) of examples that deviate from it, clean ones a quarter; `changes` go into the spec."""
+    """Means formula(alpha, beta) of examples that deviate from it, clean ones a quarter; `changes` go into the spec.
+
+    With `refine` there are only the nodes that a grid of this tolerance asks for.
+    """
     spec = copy.deepcopy(SPEC)
     for name, value in changes.items():
         spec[name] = {**spec[name], **value} if isinstance(value, dict) else value
-    nodes = Grid.parse(alpha, beta)
+    nodes = Grid.parse(alpha, beta) if refine is None else Grid.parse(alpha, beta).refined(refine)
     spec |= {"grid": nodes.to_spec(), "num_directions": planes}
     draft = Draft(
         key="0123456789abcdef" * 4, spec=spec, example_ids=np.arange(num_examples), labels=np.zeros(num_examples, int)
@@ -104,13 +108,15 @@ def make_plane(
     deviations = np.linspace(-1, 1, num_examples) / 16
     centre = formula(0.0, 0.0) + deviations
     draft.put(CENTRE, measurement(centre if centre_finite else centre * np.nan, centre / 4), entry)
-    for plane in range(planes):
-        for index in nodes.indices():
-            losses = formula(*nodes.node(index)) + deviations
-            if (plane, *index) in not_finite:
+    done = {CENTRE}
+    while asked := [point for point in draft.surface().asked_points() if point not in done]:
+        for point in asked:
+            losses = formula(*nodes.node(point[1:])) + deviations
+            if point in not_finite:
                 losses[0] = np.nan
-            if (plane, *index) not in missing:
-                draft.put((plane, *index), measurement(losses, losses / 4), entry)
+            if point not in missing:
+                draft.put(point, measurement(losses, losses / 4), entry)
+            done.add(point)
     return draft.surface()
 
 

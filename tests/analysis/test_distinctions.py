@@ -47,6 +47,7 @@ CASES: dict[str, tuple[dict[str, Any], str]] = {
     ),
     "saved": ({"directions": {"kind": "saved", "directions": ["abcdefgh"]}}, f"{PLAIN}; saved abcdef (1)"),
     "another range": ({"grid": {"alpha": [0.0, 0.5], "beta": [-1.0, 0.0, 1.0]}}, f"{PLAIN}; α 0 to 0.5"),
+    "refined": ({"grid": {"alpha": [-1.0, 1.0], "beta": [-1.0, 1.0], "refine": 0.25}}, f"{PLAIN}; refined 0.25"),
     "examples until": ({"data": {"until_se": 0.02, "at_most": 500}}, f"{PLAIN}; examples until SE 0.02"),
     "warm starts": (
         {"attack": {**ATTACK, "warm_steps": 3, "warm_along": "abcdef"}},

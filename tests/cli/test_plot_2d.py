@@ -120,6 +120,48 @@ def test_controls_and_both_splits(here: Path, call: Call) -> None:
     assert (here / "a-plot-2d-fixed-both.png").exists()
 
 
+REFINED = ("--alpha", "-1:1:17", "--examples", "8", "--attack", "fgsm", "--device", "cpu", "--refine", "0.3")
+
+
+def test_a_refined_plane_says_how_many_nodes_were_measured_wherever_it_is_shown(here: Path, call: Call) -> None:
+    code, out, err = call("plot-2d", "a.pt", *REFINED)
+    assert (code, err) == (0, "")
+    (stored,) = surfaces_in(here)
+    surface = load_surface(stored)
+    measured = surface.num_done - 1
+    assert surface.complete and 25 <= measured < 289
+    assert f"Nodes: {measured} of 289 measured (every 4th, and between them where the mean loss is off" in out
+    assert "the others interpolated." in out and "Masked" not in out
+    assert (here / "a-plot-2d-refine-0.3.png").stat().st_size > 30_000
+    assert call("plot-2d", "a.pt", *REFINED)[1] == out
+    code, again, _ = call("plot", stored, "--out", "a-plot-2d-refine-0.3.png")
+    assert code == 0 and again.splitlines()[:-1] == out.splitlines()[:-1]
+    assert f"complete {measured + 1}/290" in call("cache", "list")[1] and "refined 0.3" in call("cache", "list")[1]
+
+
+def test_the_json_of_a_refined_plane_says_which_nodes_were_measured(here: Path, call: Call) -> None:
+    (plane,) = json.loads(call("plot-2d", "a.pt", *REFINED, "--json")[1])["planes"]
+    surface = load_surface(surfaces_in(here)[0])
+    np.testing.assert_array_equal(plane["measured"], surface.status[0] == 1)
+    assert plane["num_interpolated"] == 290 - surface.num_done and plane["num_missing"] == 0
+    assert np.isfinite(np.array(plane["mean"], dtype=float)).all()
+    np.testing.assert_array_equal(np.array(plane["mean"])[surface.status[0] == 1], surface.mean()[surface.status == 1])
+
+
+def test_a_dry_run_of_a_refined_plane_says_the_most_that_it_can_cost(here: Path, call: Call) -> None:
+    out = call("plot-2d", "a.pt", *REFINED, "--dry-run")[1]
+    assert "a (train): at most 290 of 290 points to compute" in out and "In all at most " in out
+    rows = json.loads(call("plot-2d", "a.pt", *REFINED, "--dry-run", "--json")[1])["surfaces"]
+    assert rows[0]["at_most"] is True and rows[0]["num_points"] == 290
+    assert call("plot-2d", "a.pt", *REFINED)[0] == 0
+    assert "a (train): 0 of 290 points to compute" in call("plot-2d", "a.pt", *REFINED, "--dry-run")[1]
+
+
+def test_refinement_goes_with_until_se(here: Path, call: Call) -> None:
+    code, out, _ = call("plot-2d", "a.pt", *REFINED, "--until-se", "5")
+    assert code == 0 and "all of them for a standard error of 5.0" in out and "of 289 measured" in out
+
+
 @pytest.mark.parametrize(
     ("arguments", "code", "message"),
     [
@@ -140,6 +182,12 @@ def test_controls_and_both_splits(here: Path, call: Call) -> None:
             1,
             "the paper's levels are of a loss",
             id="paper",
+        ),
+        pytest.param(["a.pt", "--refine", "0"], 2, "0.0 is not in the range x>0", id="no tolerance"),
+        pytest.param(["a.pt", "--refine", "nan"], 1, "a finite number above 0, got nan", id="tolerance nan"),
+        pytest.param(["a.pt", *SMALL, "--refine", "1"], 1, "at least 17 x 17 nodes, got one of 5 x 4", id="too small"),
+        pytest.param(
+            ["a.pt", "--refine", "1", "--shard", "1/2"], 1, "level by level, which shards cannot", id="refined shard"
         ),
         pytest.param(["a.pt"] * 5, 1, "a figure holds 1 to 4 planes, got 5", id="five"),
         pytest.param(["a.pt", "b.pt", "a.pt", "--split", "both"], 1, "1 to 4 planes, got 6", id="three on both splits"),
