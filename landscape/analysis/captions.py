@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 MOST_NAMED = 4
 """Curves that a caption names one by one for a setting in which they differ from others."""
 
-UNSAID = {"Noise": "none"}
+UNSAID = {"Noise": "none", "Refinement": "none"}
 """What holds, by topic, for surfaces whose settings do not speak of it; "all" for other topics."""
 
 

@@ -74,7 +74,7 @@ def describe_settings(surface: Surface) -> dict[str, str]:
     if surface.grid.beta is not None:
         described["Cosine of the directions"] = _describe_cosines(surface)
     if surface.grid.refine is not None:
-        described["Nodes"] = _describe_refinement(surface, surface.grid.refine)
+        described |= _describe_refinement(surface, surface.grid.refine)
     if "noise" in spec:
         described["Noise"] = describe_noise(spec)
     described |= describe_findings(surface)
@@ -286,14 +286,13 @@ def _describe_directions(surface: Surface, recipe: Mapping[str, Any]) -> str:
     return ", ".join(parts)
 
 
-def _describe_refinement(surface: Surface, tolerance: float) -> str:
-    rule = (
-        f"every 4th, and between them where the mean loss is off the cubic of its neighbours by more than {tolerance:g}"
-    )
-    if not surface.complete:
-        return f"measured {rule}; not finished"
-    measured = int((surface.status != MISSING).sum())
-    return f"{measured} of {surface.status.size} measured ({rule}), the others interpolated"
+def _describe_refinement(surface: Surface, tolerance: float) -> dict[str, str]:
+    measured = f"{int((surface.status != MISSING).sum())} of {surface.status.size}"
+    return {
+        "Nodes measured": measured if surface.complete else f"{measured}, not finished",
+        "Refinement": "every 4th node, and between them where the mean loss is off the cubic of its neighbours by more "
+        f"than {tolerance:g}; the others interpolated",
+    }
 
 
 def _describe_cosines(surface: Surface) -> str:

@@ -222,8 +222,9 @@ def _measure(
     kind = Sweep if plan.settings.warm_steps is None else WarmSweep
     sweep: Sweep | None = None
     for these in rounds:
-        _announce(progress, these.num_done, these.num_asked)
-        sweep = sweep or kind(plan.model, plan.examples, plan.settings, plan.device)
+        if sweep is None:
+            _announce(progress, these.num_done, these.num_asked)
+            sweep = kind(plan.model, plan.examples, plan.settings, plan.device)
         for done, (point, measurement) in enumerate(completed(engine, sweep, these.missing), start=these.num_done + 1):
             keep(point, measurement)
             _announce(progress, done, these.num_asked)

@@ -1,12 +1,12 @@
 """Fewer nodes of a plane: measured where the mean loss bends, interpolated elsewhere.
 
-Every 4th node of both axes is measured, and both ends. Then, with every 4th and after that with every 2nd node: a node
-that is no end bends along an axis by |g - p|, with p the value there of the cubic through its four nearest neighbours
-of that level. A cell of four neighbours is in doubt where one of its corners bends by more than the tolerance along
-either axis; all nodes of the next finer level in it, its corners among them, are measured. What a level lacks is
-interpolated by cubics along alpha, then along beta, through the four nearest nodes of the coarser one. Where g is
-smooth, with steps h, a node bends by h^4 g'''' / 6 and a value between two nodes is off by a seventh of that. What is
-narrower than four nodes and passes between the first ones is not seen.
+Every 4th node of both axes is measured, counted from that at 0, and both ends. Then, with every 4th and after that with
+every 2nd node: a node that is no end bends along an axis by |g - p|, with p the value there of the cubic through its
+four nearest neighbours of that level. A cell of four neighbours is in doubt where one of its corners bends by more than
+the tolerance along either axis; all nodes of the next finer level in it, its corners among them, are measured. What a
+level lacks is interpolated by cubics along alpha, then along beta, through the four nearest nodes of the coarser one.
+Where g is smooth, with steps h, a node bends by h^4 g'''' / 6 and a value between two nodes is off by a seventh of
+that. What is narrower than four nodes and passes between the first ones is not seen.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ def asked_nodes(grid: Grid, mean: Floats, known: Mask) -> Mask:
         if (asked & ~known).any():
             break
         for cell in _cells_in_doubt(grid, values, stride):
-            inside = (_between(size, stride, place) for size, place in zip(grid.shape, cell, strict=True))
+            inside = (_between(axis, stride, place) for axis, place in zip(_axes(grid), cell, strict=True))
             asked[np.ix_(*inside)] = True
         values = _with_finer_level(grid, values, asked, stride)
     return asked
@@ -116,21 +116,26 @@ def _cubic(values: Floats, positions: Floats, at: float) -> Floats:
 
 
 def _mesh(grid: Grid, stride: int) -> tuple[Indices, ...]:
-    return np.ix_(*(_level(size, stride) for size in grid.shape))
+    return np.ix_(*(_level(axis, stride) for axis in _axes(grid)))
 
 
 def _positions(grid: Grid, stride: int) -> tuple[Floats, Floats]:
-    alpha, beta = (np.asarray(axis, dtype=np.float64) for axis in (grid.alpha, grid.beta))
-    return alpha[_level(len(alpha), stride)], beta[_level(len(beta), stride)]
+    alpha, beta = _axes(grid)
+    return alpha[_level(alpha, stride)], beta[_level(beta, stride)]
 
 
-def _level(size: int, stride: int) -> Indices:
-    """Every `stride`-th of `size` nodes, and the last one."""
-    return np.array([*range(0, size - 1, stride), size - 1], dtype=np.int64)
+def _axes(grid: Grid) -> tuple[Floats, Floats]:
+    return np.asarray(grid.alpha, dtype=np.float64), np.asarray(grid.beta, dtype=np.float64)
 
 
-def _between(size: int, stride: int, cell: int) -> Indices:
+def _level(axis: Floats, stride: int) -> Indices:
+    """Every `stride`-th node, counted from that at 0 if there is one, and both ends."""
+    places = np.arange(len(axis))
+    counted = places - (int(np.argmin(np.abs(axis))) if 0.0 in axis else 0)
+    return np.flatnonzero((counted % stride == 0) | (places == 0) | (places == len(axis) - 1))
+
+
+def _between(axis: Floats, stride: int, cell: int) -> Indices:
     """The nodes of the next finer level from one end of a cell to the other."""
-    first, last = _level(size, stride)[cell : cell + 2]
-    finer = _level(size, stride // 2)
-    return finer[(finer >= first) & (finer <= last)]
+    first, last = _level(axis, stride)[cell : cell + 2]
+    return np.array([place for place in _level(axis, stride // 2) if first <= place <= last], dtype=np.int64)

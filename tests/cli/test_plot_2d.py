@@ -130,11 +130,11 @@ def test_a_refined_plane_says_how_many_nodes_were_measured_wherever_it_is_shown(
     surface = load_surface(stored)
     measured = surface.num_done - 1
     assert surface.complete and 25 <= measured < 289
-    assert f"Nodes: {measured} of 289 measured (every 4th, and between them where the mean loss is off" in out
-    assert "the others interpolated." in out and "Masked" not in out
-    assert (here / "a-plot-2d-refine-0.3.png").stat().st_size > 30_000
+    assert f"Nodes measured: {measured} of 289. Refinement: every 4th node, and between them where the mean" in out
+    assert "by more than 0.3; the others interpolated." in out and "Masked" not in out
+    assert (here / "a-plot-2d-fgsm-refine-0.3.png").stat().st_size > 30_000
     assert call("plot-2d", "a.pt", *REFINED)[1] == out
-    code, again, _ = call("plot", stored, "--out", "a-plot-2d-refine-0.3.png")
+    code, again, _ = call("plot", stored, "--out", "a-plot-2d-fgsm-refine-0.3.png")
     assert code == 0 and again.splitlines()[:-1] == out.splitlines()[:-1]
     assert f"complete {measured + 1}/290" in call("cache", "list")[1] and "refined 0.3" in call("cache", "list")[1]
 
@@ -159,7 +159,7 @@ def test_a_dry_run_of_a_refined_plane_says_the_most_that_it_can_cost(here: Path,
 
 def test_refinement_goes_with_until_se(here: Path, call: Call) -> None:
     code, out, _ = call("plot-2d", "a.pt", *REFINED, "--until-se", "5")
-    assert code == 0 and "all of them for a standard error of 5.0" in out and "of 289 measured" in out
+    assert code == 0 and "all of them for a standard error of 5.0" in out and " of 289. Refinement: " in out
 
 
 @pytest.mark.parametrize(

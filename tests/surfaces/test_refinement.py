@@ -37,9 +37,9 @@ def valley(alpha: float, beta: float) -> float:
 
 FUNCTIONS: dict[str, tuple[Function, float]] = {
     "valley": (valley, 0.05),
-    "bowl": (lambda a, b: 0.3 + 5 * a**2 + 3 * b**2 + 4 * a**4 + a**2 * b**4, 0.02),
+    "bowl": (lambda a, b: 0.3 + 5 * a**2 + 3 * b**2 + 4 * a**4 + a**2 * b**4, 0.1),
     "peak": (lambda a, b: math.exp(-20 * ((a - 0.5) ** 2 + (b + 0.4) ** 2)), 0.01),
-    "waves": (lambda a, b: math.sin(5 * a) * math.cos(4 * b + 1), 0.03),
+    "waves": (lambda a, b: math.sin(4 * a) * math.cos(3 * b + 1), 0.05),
     "cliff": (lambda a, b: 3.0 if a + 2 * b > 0.1 else 0.5, 0.5),
 }
 
@@ -59,7 +59,8 @@ def slow_nodes(function: Function, grid: Grid, tolerance: float) -> dict[Node, f
     measured: dict[Node, float] = {}
 
     def level(axis: int, stride: int) -> list[int]:
-        return sorted({*range(0, len(axes[axis]), stride), len(axes[axis]) - 1})
+        last, origin = len(axes[axis]) - 1, axes[axis].index(0.0) if 0.0 in axes[axis] else 0
+        return [place for place in range(last + 1) if place in (0, last) or (place - origin) % stride == 0]
 
     def cubic(axis: int, places: list[int], values: list[float], at: float) -> float:
         """Newton's divided differences through four nodes: two on either side, or what the end leaves."""
@@ -159,7 +160,7 @@ def test_the_nodes_are_those_of_the_rule_as_it_is_written(function: Function, to
     expected = slow_nodes(function, grid, tolerance)
     asked = measured_nodes(function, grid.refined(tolerance))
     assert {(int(i), int(j)) for i, j in np.argwhere(asked)} == expected.keys()
-    assert 25 <= len(expected) < 0.95 * asked.size
+    assert 25 <= len(expected) < asked.size
 
 
 @pytest.mark.parametrize("grid", GRIDS.values(), ids=GRIDS)
@@ -175,7 +176,7 @@ def test_where_nothing_bends_every_fourth_node_is_enough_and_the_others_are_exac
     function: Function, grid: Grid
 ) -> None:
     asked = measured_nodes(function, grid.refined(1e-9))
-    assert asked.sum() == math.prod(len({*range(0, size, 4), size - 1}) for size in grid.shape)
+    assert asked.sum() == len(slow_nodes(function, grid, math.inf))
     values = values_of(function, grid)
     found = filled(grid.refined(1e-9), np.where(asked, values, np.nan), asked)
     np.testing.assert_allclose(found, values.clip(values[asked].min(), values[asked].max()), rtol=1e-12, atol=1e-12)
@@ -189,8 +190,8 @@ def test_a_sharp_valley_is_refined_around_the_valley_and_nowhere_else() -> None:
     coarse[::4, ::4] = True
     away = np.array([[abs(a - 0.2 * b + 0.3) for b in grid.beta] for a in grid.alpha])
     assert asked[away < 0.05].all()
-    # A kink bends the nodes that have it among their neighbours, three steps of 0.2 away at most.
-    np.testing.assert_array_equal(asked[away > 0.7], coarse[away > 0.7])
+    # A kink bends the nodes that have it among their neighbours: two steps of 0.2 away, three at the ends of an axis.
+    np.testing.assert_array_equal(asked[away > 0.85], coarse[away > 0.85])
     assert asked.mean() < 0.6
 
 
@@ -206,7 +207,7 @@ def test_interpolated_numbers_lie_between_the_extremes_and_measured_ones_are_kep
 def test_what_is_not_finite_is_in_doubt() -> None:
     grid = GRIDS["21 x 21"].refined(1e-6)
     asked = measured_nodes(lambda a, b: math.nan if a > 0.75 and b > 0.75 else 1.0, grid)
-    assert asked[-5:, -5:].all() and asked[:9, :9].sum() == 9
+    assert asked[-5:, -5:].all() and asked[:7, :7].sum() == 9
 
 
 def test_a_sweep_measures_the_nodes_of_the_rule_and_leaves_the_others_missing() -> None:
@@ -221,14 +222,14 @@ def test_a_sweep_measures_the_nodes_of_the_rule_and_leaves_the_others_missing() 
         assert surface.mean()[0][node] == pytest.approx(FAR + value, abs=2e-5)
     assert np.isnan(surface.mean()[surface.status == MISSING]).all()
     first, last = announced[0], announced[-1]
-    assert first == (0, 1 + 6 * 6) and last == (surface.num_done, surface.num_done)
+    assert first == (0, 1 + 7 * 6) and last == (surface.num_done, surface.num_done)
     assert [done for done, _ in announced] == sorted(done for done, _ in announced)
 
 
 def test_planes_are_refined_each_by_itself() -> None:
-    plan = replace(small_plan(0.3), num_directions=2)
+    plan = replace(small_plan(0.005), num_directions=2)
     surface = run_plan(plan)
-    alone = run_plan(small_plan(0.3))
+    alone = run_plan(small_plan(0.005))
     assert surface.complete and (surface.status[0] != surface.status[1]).any()
     np.testing.assert_array_equal(surface.status[0], alone.status[0])
 
@@ -243,19 +244,19 @@ def test_points_that_are_not_finite_are_measured_and_stay_what_they_are() -> Non
 
 
 def test_the_tolerance_is_part_of_the_key_only_if_there_is_one() -> None:
-    plain, refined, other = small_plan(None), small_plan(0.3), small_plan(0.2)
+    plain, refined, other = small_plan(None), small_plan(0.005), small_plan(0.2)
     assert plain.spec["grid"].keys() == {"alpha", "beta"}
-    assert refined.spec == {**plain.spec, "grid": {**plain.spec["grid"], "refine": 0.3}}
+    assert refined.spec == {**plain.spec, "grid": {**plain.spec["grid"], "refine": 0.005}}
     assert len({plain.key, refined.key, other.key}) == 3
-    assert Grid.from_spec(refined.spec["grid"]) == Grid.parse("-1:1:17", "-1:1:17").refined(0.3)
+    assert Grid.from_spec(refined.spec["grid"]) == Grid.parse("-1:1:17", "-1:1:17").refined(0.005)
 
 
 def test_the_argument_of_the_function_is_the_grid_with_a_tolerance(full: Surface) -> None:
     surface = compute_surface(
         network(), load_examples("digits", num_examples=8), attack=None, directions=1, device="cpu",
-        grid=Grid.parse("-1:1:17", "-1:1:17"), refine=0.3,
+        grid=Grid.parse("-1:1:17", "-1:1:17"), refine=0.005,
     )  # fmt: skip
-    assert surface.key == small_plan(0.3).key == replace_grid(small_plan(None), 0.3).key
+    assert surface.key == small_plan(0.005).key == replace_grid(small_plan(None), 0.005).key
     measured = surface.status == DONE
     assert 25 < measured.sum() < full.status.size
     np.testing.assert_array_equal(surface.clean_loss[measured], full.clean_loss[measured])
@@ -266,24 +267,24 @@ def replace_grid(plan: SurfacePlan, refine: float) -> SurfacePlan:
 
 
 def test_refined_and_full_planes_share_their_points_and_each_keeps_its_own_set(full: Surface, tmp_path: Path) -> None:
-    alone = run_plan(small_plan(0.3), cache_dir=tmp_path / "first")
+    alone = run_plan(small_plan(0.005), cache_dir=tmp_path / "first")
     computed = count_computed(small_plan(None), tmp_path / "first")
     assert computed == full.num_points - alone.num_done
     run_plan(small_plan(None), cache_dir=tmp_path / "second")
-    assert count_computed(small_plan(0.3), tmp_path / "second") == 0
+    assert count_computed(small_plan(0.005), tmp_path / "second") == 0
     for folder in ("first", "second"):
         store = SurfaceStore(tmp_path / folder)
-        refined, whole = store.load(small_plan(0.3).key), store.load(small_plan(None).key)
+        refined, whole = store.load(small_plan(0.005).key), store.load(small_plan(None).key)
         assert refined is not None and whole is not None
         assert_same(refined, alone)
         assert_same(whole, full)
-    taken = [refined.point_provenance(point) for point in refined.done_points()]
-    assert all(entry["reused_from"] == full.key for entry in taken)
+        from_full = [refined.point_provenance(point).get("reused_from") == full.key for point in refined.done_points()]
+        assert all(from_full) if folder == "second" else not any(from_full)
 
 
 def test_points_of_another_tolerance_and_own_ones_say_where_they_are_from(tmp_path: Path) -> None:
-    coarse = run_plan(small_plan(1.0), cache_dir=tmp_path)
-    fine = run_plan(small_plan(0.1), cache_dir=tmp_path)
+    coarse = run_plan(small_plan(0.01), cache_dir=tmp_path)
+    fine = run_plan(small_plan(0.003), cache_dir=tmp_path)
     assert coarse.done_points() < fine.done_points()
     for point in fine.done_points():
         reused = fine.point_provenance(point).get("reused_from")
@@ -302,10 +303,10 @@ def test_kill_minus_nine_again_and_again_ends_with_the_same_nodes(tmp_path: Path
     threads = torch.get_num_threads()
     torch.set_num_threads(1)  # a forked child has no worker threads to wait for
     try:
-        plan = small_plan(0.3)
+        plan = small_plan(0.005)
         expected = run_plan(plan)
-        acknowledged = die_often(plan, tmp_path, [7, 12, 28, 30, 45])
-        assert acknowledged >= 45
+        acknowledged = die_often(plan, tmp_path, [7, 12, 9, 20, 40])
+        assert acknowledged >= 80
         unfinished = SurfaceStore(tmp_path).collect(plan.key)
         assert unfinished is not None and not unfinished.complete
         assert list_surfaces(tmp_path)[0].state == "partial"
@@ -315,7 +316,7 @@ def test_kill_minus_nine_again_and_again_ends_with_the_same_nodes(tmp_path: Path
 
 
 def test_a_cost_is_the_most_that_it_can_be_and_nothing_once_it_is_there(tmp_path: Path) -> None:
-    plan = small_plan(0.3)
+    plan = small_plan(0.005)
     before = estimate_cost(plan, cache_dir=tmp_path)
     assert (before.num_points, before.num_total) == (290, 290)
     surface = run_plan(plan, cache_dir=tmp_path)
@@ -327,7 +328,7 @@ def test_a_cost_is_the_most_that_it_can_be_and_nothing_once_it_is_there(tmp_path
 
 
 def test_exported_tables_say_which_nodes_were_left_out(tmp_path: Path) -> None:
-    surface = run_plan(small_plan(0.3))
+    surface = run_plan(small_plan(0.005))
     rows = list(csv.DictReader(export_surface(surface, tmp_path / "plane.csv").read_text().splitlines()))
     words = {"left out": 0, "done": 0}
     for row in rows:
@@ -356,7 +357,7 @@ def test_what_cannot_be_refined_is_refused(grid: Grid | str, refine: float, mess
 
 def test_shards_are_refused_before_anything_is_written(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="level by level, which shards cannot share; leave one out"):
-        run_plan(small_plan(0.3), cache_dir=tmp_path, shard=Shard(number=1, count=2))
+        run_plan(small_plan(0.005), cache_dir=tmp_path, shard=Shard(number=1, count=2))
     assert not list(tmp_path.iterdir())
 
 
