@@ -78,7 +78,8 @@ def circle_table(planes: Sequence[Plane], quantity: str = "loss") -> str:
     lines = [f"g − g(0, 0) on circles of radius r, by cubic splines between nodes; {words.title} ({unit})"]
     if rows:
         lines.append(aligned(["", "r", "mean", "lowest", "highest", *_accuracies(planes, quantity)], rows, left=1))
-    return "\n".join([*lines, *_absent(planes, quantity)])
+    resting = _resting_on_interpolation(planes, quantity) if rows else []
+    return "\n".join([*lines, *resting, *_absent(planes, quantity)])
 
 
 def plane_numbers(planes: Sequence[Plane], quantity: str = "loss") -> dict[str, Any]:
@@ -147,6 +148,18 @@ def _accuracies(planes: Sequence[Plane], quantity: str) -> list[str]:
 
 def _place(at: tuple[float, float] | None) -> str:
     return ABSENT if at is None else f"({at[0]:g}, {at[1]:g})"
+
+
+def _resting_on_interpolation(planes: Sequence[Plane], quantity: str) -> list[str]:
+    """One sentence where circles lead over nodes that were not measured."""
+    refined = [plane for plane in planes if plane.interpolated.any()]
+    if not refined:
+        return []
+    largest = max(plane.surface.grid.refine or 0.0 for plane in refined)
+    of = "" if len(refined) == len(planes) else f" of {listed([plane.label for plane in refined])}"
+    # The tolerance is of the measured loss and says nothing about other quantities.
+    doubt = f": those that are not large against the tolerance of {largest:g} say little" if quantity == "loss" else ""
+    return [f"Rises{of} rest on interpolated nodes too{doubt}."]
 
 
 def _absent(planes: Sequence[Plane], quantity: str) -> list[str]:

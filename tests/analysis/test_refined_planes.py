@@ -13,7 +13,7 @@ from landscape.analysis.captions import masked_sentences, settings_line
 from landscape.analysis.contours import plot_contour
 from landscape.analysis.levels import choose_levels
 from landscape.analysis.plane_figure import planes_caption
-from landscape.analysis.plane_table import plane_numbers, plane_text
+from landscape.analysis.plane_table import circle_table, plane_numbers, plane_text
 from landscape.analysis.planes import planes_of, summarize_plane
 from landscape.analysis.settings import describe_settings
 from landscape.analysis.wording import quantity_words
@@ -78,6 +78,15 @@ def test_settings_captions_and_tables_say_how_many_nodes_were_measured(refined: 
         values = [plane.mean() for plane in planes]
         caption = planes_caption(planes, choose_levels(values, quantity_words("loss", [surface])), values)
         assert (DOTS in caption) == (words in caption) == said and "masked" not in caption
+
+
+def test_a_table_of_circles_says_what_it_rests_on(refined: Surface) -> None:
+    sentence = "rest on interpolated nodes too: those that are not large against the tolerance of 0.1 say little."
+    assert f"\nRises {sentence}" in circle_table(planes_of([refined]))
+    whole = make_plane(hills, alpha=ALPHA, beta=BETA)
+    assert f"\nRises of a {sentence}" in circle_table(planes_of([refined, whole], ["a", "b"]))
+    assert "\nRises rest on interpolated nodes too.\n" in circle_table(planes_of([refined]), "robust-error") + "\n"
+    assert "rest on" not in circle_table(planes_of([whole]))
 
 
 def test_every_measured_node_has_a_dot_and_no_other(refined: Surface) -> None:
