@@ -288,10 +288,11 @@ def _describe_directions(surface: Surface, recipe: Mapping[str, Any]) -> str:
 
 def _describe_refinement(surface: Surface, tolerance: float) -> dict[str, str]:
     measured = f"{int((surface.status != MISSING).sum())} of {surface.status.size}"
+    rule = f"where the mean loss is off the cubic of its neighbours by more than {tolerance:g}"
+    whole = surface.complete
     return {
-        "Nodes measured": measured if surface.complete else f"{measured}, not finished",
-        "Refinement": "every 4th node, and between them where the mean loss is off the cubic of its neighbours by more "
-        f"than {tolerance:g}; the others interpolated",
+        "Nodes measured": measured if whole else f"{measured}, not finished",
+        "Refinement": f"every 4th node, and between them {rule}{'; the others interpolated' if whole else ''}",
     }
 
 

@@ -112,7 +112,9 @@ def test_nothing_is_interpolated_before_everything_that_is_asked_for_is_there() 
     np.testing.assert_array_equal(plane.mean(), unfinished.mean()[0])
     found = summarize_plane(plane)
     assert found.num_missing == (unfinished.status == MISSING).sum() and found.num_interpolated == 0
-    assert describe_settings(unfinished)["Nodes measured"].endswith("of 357, not finished")
+    described = describe_settings(unfinished)
+    assert described["Nodes measured"].endswith("of 357, not finished")
+    assert "interpolated" not in described["Refinement"]
     assert masked_sentences([unfinished], ["a"]) == [
         f"Masked in a: of 357 points {found.num_missing} not computed yet."
     ]
