@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import threading
+from collections.abc import Callable
+from typing import Any
+
 import torch
 from torch import Tensor, fx, nn
 
@@ -17,6 +21,10 @@ TRACED_PACKAGES = ("torch", "landscape")
 """Whose modules may be called to see what their outputs are used for."""
 
 
+TYPES = torch.float32, torch.float64
+"""In shorter ones torch's own layers compute with longer numbers than they are given."""
+
+
 class AffineNorm(nn.BatchNorm2d):
     """A frozen BatchNorm as what it is, s x + t: cheaper than the general kernels, above all on the way back.
 
@@ -29,7 +37,9 @@ class AffineNorm(nn.BatchNorm2d):
     def forward(self, input: Tensor) -> Tensor:  # noqa: A002 (torch's name)
         """s x + t with s = weight / sqrt(var + eps), t = bias - mean s, for (B, C, H, W); x if `source` did it."""
         mean, var = self.running_mean, self.running_var
-        if self.training or mean is None or var is None or input.dtype != var.dtype or input.dim() != 4:
+        if self.training or mean is None or var is None or input.dim() != 4:
+            return super().forward(input)
+        if input.dtype != var.dtype or var.dtype not in TYPES:
             return super().forward(input)
         if self.source is not None and self.source.folds():
             return input
@@ -67,6 +77,7 @@ class ResidentConv(nn.Conv2d):
     norm: AffineNorm | None = None
     by_tiles: bool = False
     _versions: tuple[tuple[int, int], ...] | None = None
+    _read: list[Tensor] | None = None
     _kernels: Tensor | None = None
     _folded_weight: Tensor | None = None
     _folded_bias: Tensor | None = None
@@ -74,11 +85,13 @@ class ResidentConv(nn.Conv2d):
     def folds(self) -> bool:
         """Whether a call now does what `norm` would do."""
         frozen = None if self.norm is None else self.norm.frozen_tensors()
-        return (
-            frozen is not None
-            and not any(own.requires_grad for own in (self.weight, *frozen))
-            and not _autocasts(self.weight)
-        )
+        if self.norm is None or frozen is None or self._asks_for_gradients() or _autocasts(self.weight):
+            return False
+        unlike = any(own.requires_grad for own in frozen) or frozen[0].dtype != self.weight.dtype
+        return not unlike and not _is_watched(self) and not _is_watched(self.norm)
+
+    def _asks_for_gradients(self) -> bool:
+        return self.weight.requires_grad or (self.bias is not None and self.bias.requires_grad)
 
     @torch.inference_mode(False)  # what is kept must serve outside of that mode, too
     @torch.no_grad()
@@ -96,8 +109,10 @@ class ResidentConv(nn.Conv2d):
             bias = shift if bias is None else torch.addcmul(shift, bias, scale)
         self._folded_weight, self._folded_bias = weight.detach(), None if bias is None else bias.detach()
         if self.by_tiles:
-            self._kernels = winograd.transformed_kernels(weight.detach(), out=self._kernels)
+            usable = self._kernels is not None and self._kernels.dtype == weight.dtype
+            self._kernels = winograd.transformed_kernels(weight.detach(), out=self._kernels if usable else None)
         self._versions = versions
+        self._read = [tensor.detach() for tensor in own]  # so that no other tensor gets their memory
 
     def forward(self, input: Tensor) -> Tensor:  # noqa: A002 (torch's name)
         """The convolution of (B, C, H, W), and `norm` of it if this `folds`."""
@@ -115,12 +130,14 @@ class ResidentConv(nn.Conv2d):
         return outputs if self._folded_bias is None else outputs.add_(self._folded_bias[:, None, None])
 
     def _suits(self, inputs: Tensor) -> bool:
-        if inputs.dim() != 4 or inputs.dtype != self.weight.dtype or _autocasts(inputs):
+        if inputs.dim() != 4 or inputs.dtype != self.weight.dtype or inputs.device.type != "cpu" or _autocasts(inputs):
+            return False
+        if torch._C._are_functorch_transforms_active():  # the operation of `winograd` has no rules for these
             return False
         num, _, height, width = inputs.shape
         whole = height % winograd.TILE == 0 and width % winograd.TILE == 0
         enough = num * height * width >= MIN_TILES * winograd.TILE**2
-        return whole and enough and not self.weight.requires_grad
+        return whole and enough and not self._asks_for_gradients()
 
 
 def use_resident_layers(model: nn.Module) -> list[ResidentConv]:
@@ -144,16 +161,35 @@ def use_resident_layers(model: nn.Module) -> list[ResidentConv]:
     return [module for module in model.modules() if isinstance(module, ResidentConv)]
 
 
+class _Tracer(fx.Tracer):
+    """Leaves alone what other threads call meanwhile: torch.fx changes `nn.Module.__call__` for all of them."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._thread = threading.get_ident()
+
+    def call_module(
+        self, m: nn.Module, forward: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> Any:
+        """A node for a module of this thread; a plain call for others."""
+        ours = threading.get_ident() == self._thread
+        return super().call_module(m, forward, args, kwargs) if ours else forward(*args, **kwargs)
+
+
+_TRACING = threading.Lock()  # two traces at once would put back each other's changes
+
+
 def _convolutions_before_norms(model: nn.Module) -> list[tuple[nn.Module, nn.Module]]:
     """Convolutions whose output goes to one BatchNorm and nowhere else.
 
     None in a model that cannot be traced, or that holds code of others: tracing calls it with symbols, and what a
     stranger's forward pass does beside its result must happen once, and with numbers.
     """
-    if not all(type(module).__module__.partition(".")[0] in TRACED_PACKAGES for module in model.modules()):
+    if not all(_is_traced(module) and not _is_watched(module) for module in model.modules()):
         return []
     try:
-        graph = fx.Tracer().trace(model)
+        with _TRACING:
+            graph = _Tracer().trace(model)
     except Exception:  # whatever a model does with its inputs that a symbol cannot do
         return []
     modules = dict(model.named_modules())
@@ -170,14 +206,20 @@ def _convolutions_before_norms(model: nn.Module) -> list[tuple[nn.Module, nn.Mod
         convolution, norm = modules[str(before.target)], modules[str(node.target)]
         once = times[id(convolution)] == times[id(norm)] == 1
         plain = type(convolution) is nn.Conv2d and type(norm) is nn.BatchNorm2d
-        if once and plain and not _is_watched(convolution) and not _is_watched(norm) and _is_own(convolution):
+        if once and plain and _is_own(convolution) and convolution.weight.dtype in TYPES:
             pairs.append((convolution, norm))
     return pairs
 
 
 def _is_watched(module: nn.Module) -> bool:
     """Whether hooks see what goes in or out."""
-    return bool(module._forward_hooks or module._forward_pre_hooks or module._backward_hooks)
+    hooks = module._forward_hooks, module._forward_pre_hooks, module._backward_hooks, module._backward_pre_hooks
+    return any(hooks)
+
+
+def _is_traced(module: nn.Module) -> bool:
+    """Whether what a call of it runs is known; a forward of its own stands before that of any class."""
+    return type(module).__module__.partition(".")[0] in TRACED_PACKAGES and "forward" not in vars(module)
 
 
 def _is_own(layer: nn.Module) -> bool:
@@ -190,7 +232,7 @@ def _may_go_by_tiles(layer: nn.Conv2d) -> bool:
     return (
         _is_own(layer)
         and layer.weight.device.type == "cpu"
-        and layer.weight.dtype in (torch.float32, torch.float64)
+        and layer.weight.dtype in TYPES
         and layer.kernel_size == (3, 3)
         and layer.stride == layer.dilation == (1, 1)
         and layer.padding in ((1, 1), "same")
@@ -201,4 +243,5 @@ def _may_go_by_tiles(layer: nn.Conv2d) -> bool:
 
 
 def _autocasts(tensor: Tensor) -> bool:
-    return torch.is_autocast_enabled(tensor.device.type)
+    kind = tensor.device.type
+    return torch.amp.is_autocast_available(kind) and torch.is_autocast_enabled(kind)

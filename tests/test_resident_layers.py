@@ -1,7 +1,10 @@
 from __future__ import annotations
 
 import copy
+import sys
+import threading
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
@@ -256,6 +259,181 @@ def test_hooks_keep_seeing_what_a_layer_makes() -> None:
     resident(inputs), net(inputs)
     torch.testing.assert_close(seen[0], seen[1], rtol=1e-10, atol=1e-10)
     assert folding(resident) == []
+
+
+class ByDefault(Residual):
+    """It does something else with an argument, which a symbol for that argument looks like."""
+
+    def forward(self, inputs: Tensor, alone: bool | None = None) -> Tensor:
+        made: Tensor = self.conv(inputs)
+        normalized: Tensor = self.norm(made)
+        return normalized + made if alone is None else normalized
+
+
+class ByType(Residual):
+    """It does something else with a symbol than with a tensor."""
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        made: Tensor = self.conv(inputs)
+        normalized: Tensor = self.norm(made)
+        return normalized + made if isinstance(inputs, Tensor) else normalized
+
+
+class ByGradientMode(Residual):
+    """It does something else where no gradients are made, unlike where the copy is."""
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        made: Tensor = self.conv(inputs)
+        normalized: Tensor = self.norm(made)
+        return normalized if torch.is_grad_enabled() else normalized + made
+
+
+class Counting(Residual):
+    """It computes with the number of its calls, and keeps a tensor for all models of its class."""
+
+    kept: Tensor | None = None
+    calls: Tensor
+
+    def __init__(self, *, twice: bool) -> None:
+        super().__init__(twice=twice)
+        self.register_buffer("calls", torch.zeros((), dtype=torch.float64))
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        self.calls += 1
+        if Counting.kept is None:
+            Counting.kept = torch.rand(1).to(inputs) * inputs.new_ones(1)
+        return super().forward(inputs) * self.calls * Counting.kept
+
+
+@pytest.mark.parametrize("kind", [ByDefault, ByType, ByGradientMode, Counting])
+def test_a_forward_of_somebody_else_never_meets_a_symbol(kind: type[Residual]) -> None:
+    torch.manual_seed(0)
+    net, inputs = kind(twice=False).double().eval(), torch.rand(2, 3, 8, 8, dtype=torch.float64)
+    nn.init.normal_(net.norm.bias)
+    state = torch.get_rng_state()
+    resident = ResidentModel(net)
+    assert torch.equal(torch.get_rng_state(), state) and Counting.kept is None
+    try:
+        with torch.no_grad():
+            torch.testing.assert_close(resident(inputs), net(inputs), rtol=1e-10, atol=1e-10)
+    finally:
+        Counting.kept = None
+
+
+def test_hooks_of_a_part_of_the_model_never_meet_a_symbol() -> None:
+    seen: list[Tensor] = []
+    net = nn.Sequential(nn.Sequential(nn.Conv2d(3, 4, 3)), nn.BatchNorm2d(4)).eval()
+    net[0].register_forward_hook(lambda module, inputs, output: seen.append(output))
+    resident, inputs = ResidentModel(net), torch.rand(2, 3, 8, 8)
+    assert not seen
+    resident(inputs), net(inputs)
+    torch.testing.assert_close(seen[0], seen[1])
+
+
+@pytest.mark.parametrize("place", [0, 1], ids=["conv", "norm"])
+def test_a_layer_with_a_forward_of_its_own_is_left_alone(place: int) -> None:
+    net = nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4)).eval()
+    kept = type(net[place]).forward
+    net[place].forward = lambda given: 2 * kept(net[place], given)
+    inputs = torch.rand(2, 3, 8, 8)
+    torch.testing.assert_close(ResidentModel(net)(inputs), net(inputs))
+
+
+@pytest.mark.usefixtures("traced_here")
+@pytest.mark.parametrize("place", ["conv", "norm"])
+def test_hooks_that_come_later_see_what_goes_in_and_out(place: str) -> None:
+    net, inputs = settled(Residual(twice=False)), torch.rand(2, 3, 8, 8, dtype=torch.float64)
+    resident, seen = ResidentModel(net), []
+    resident(inputs)
+    for model in (resident.module, net):
+        handle = model.get_submodule(place).register_forward_hook(
+            lambda module, given, made: seen.append((*given, made))
+        )
+        model(inputs)
+        handle.remove()
+    torch.testing.assert_close(seen[0], seen[1], rtol=1e-10, atol=1e-10)
+    assert folding(resident) == [True]
+
+
+@pytest.mark.usefixtures("traced_here")
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16], ids=str)
+@pytest.mark.parametrize("mixed", [False, True], ids=["all short", "a longer norm"])
+def test_short_numbers_stay_torchs(dtype: torch.dtype, mixed: bool) -> None:
+    net, inputs = settled(Residual(twice=False)).to(dtype), torch.rand(2, 3, 8, 8, dtype=dtype)
+    if mixed:
+        net.norm.float()
+    assert torch.equal(ResidentModel(net)(inputs), net(inputs))
+
+
+@pytest.mark.usefixtures("traced_here")
+def test_a_bias_alone_gets_its_gradient(counted: list[int]) -> None:
+    for net in (settled(Residual(twice=False)), deep_net(bias=True)[3:]):
+        resident = ResidentModel(net)
+        layer = next(module for module in resident.module.modules() if isinstance(module, nn.Conv2d))
+        assert layer.bias is not None
+        layer.bias.requires_grad_()
+        inputs = torch.rand(8, layer.in_channels, 8, 8, dtype=layer.weight.dtype)
+        torch.autograd.grad(resident(inputs).sum(), layer.bias)
+    assert counted == []
+
+
+@pytest.mark.usefixtures("traced_here")
+def test_copies_may_be_made_while_other_threads_call_models_and_make_copies() -> None:
+    net, other, inputs = Residual(twice=False).eval(), Residual(twice=False).eval(), torch.rand(1, 3, 8, 8)
+    plain, finished, switching = nn.Module.__call__, threading.Event(), sys.getswitchinterval()
+
+    def make() -> list[bool]:
+        made = [folding(ResidentModel(net)) == [True] for _ in range(20)]
+        finished.set()
+        return made
+
+    def call() -> None:
+        while not finished.is_set():
+            other(inputs)
+
+    sys.setswitchinterval(1e-5)
+    try:
+        with ThreadPoolExecutor(3) as pool:
+            jobs = [pool.submit(make), pool.submit(make)]
+            pool.submit(call).result()
+            assert all(all(job.result()) for job in jobs)
+    finally:
+        sys.setswitchinterval(switching)
+    assert nn.Module.__call__ is plain
+
+
+@pytest.mark.usefixtures("traced_here")
+def test_weights_in_memory_that_was_freed_are_seen() -> None:
+    net, inputs = settled(Residual(twice=False)), torch.rand(2, 3, 8, 8, dtype=torch.float64)
+    resident = ResidentModel(net)
+    for factor in range(10):
+        net.conv.weight.data.fill_(factor)  # type: ignore[union-attr, operator]
+        for _ in range(2):
+            new = torch.full_like(resident.module.conv.weight, factor)  # type: ignore[union-attr, arg-type]
+            resident.module.conv.weight.data = new  # type: ignore[union-attr]
+            del new
+        torch.testing.assert_close(resident(inputs), net(inputs), rtol=1e-10, atol=1e-10)
+
+
+def test_the_types_of_a_copy_may_change_later() -> None:
+    net, inputs = deep_net(), torch.rand(8, 3, 8, 8)
+    resident = ResidentModel(net)
+    resident(inputs)
+    resident.module.double()
+    torch.testing.assert_close(resident(inputs.double()), net.double()(inputs.double()), rtol=1e-10, atol=1e-10)
+
+
+@pytest.mark.filterwarnings("ignore:.*torch.jit.script.*:DeprecationWarning")  # torch's own, in forward mode
+def test_transforms_of_functions_go_torchs_way() -> None:
+    net, inputs = deep_net().double(), torch.rand(8, 3, 8, 8, dtype=torch.float64)
+    resident = ResidentModel(net)
+    ways: list[Callable[[Callable[[Tensor], Tensor]], Any]] = [
+        lambda model: torch.func.jvp(model, (inputs,), (inputs + 1,))[1],
+        lambda model: torch.func.grad(lambda given: model(given).pow(2).sum())(inputs),
+        lambda model: torch.func.vmap(model)(inputs[None]),
+    ]
+    for way in ways:
+        torch.testing.assert_close(way(resident), way(net), rtol=1e-10, atol=1e-10)
 
 
 def test_a_compiled_model_is_one_graph_and_sees_moved_weights(monkeypatch: pytest.MonkeyPatch) -> None:
