@@ -114,7 +114,10 @@ class ResidentModel:
 
     @property
     def module(self) -> nn.Module:
-        """The copy itself; buffers may be changed, parameters by `load` and `move` alone."""
+        """The copy itself; torch may change its buffers in place, `load` and `move` alone its parameters.
+
+        Only the whole of it computes the model's function: a layer may do its neighbour's work.
+        """
         return self._model
 
     @torch.no_grad()
