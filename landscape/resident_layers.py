@@ -20,7 +20,6 @@ MIN_TILES = 16
 TRACED_PACKAGES = ("torch", "landscape")
 """Whose modules may be called to see what their outputs are used for."""
 
-
 TYPES = torch.float32, torch.float64
 """In shorter ones torch's own layers compute with longer numbers than they are given."""
 

@@ -113,7 +113,7 @@ def test_autocast_and_weights_that_want_gradients_go_torchs_way(counted: list[in
         assert resident(inputs).dtype == torch.bfloat16
     resident.module.requires_grad_(True)
     resident(inputs).sum().backward()  # type: ignore[no-untyped-call]  # torch's stubs lack it
-    assert resident.module[3].weight.grad is not None  # type: ignore[index]
+    assert resident.module.get_parameter("3.weight").grad is not None
     assert counted == []
 
 
@@ -149,7 +149,7 @@ def test_the_copy_keeps_names_and_the_callers_model_its_classes() -> None:
     resident = ResidentModel(net)
     assert [name for name, _ in resident.module.named_parameters()] == list(parameters_of(net))
     assert set(resident.module.state_dict()) == set(net.state_dict())
-    assert isinstance(resident.module[3], ResidentConv) and type(net[3]) is nn.Conv2d  # type: ignore[index]
+    assert isinstance(resident.module.get_submodule("3"), ResidentConv) and type(net[3]) is nn.Conv2d
 
 
 class Residual(nn.Module):
@@ -237,7 +237,7 @@ def test_a_fold_follows_the_norms_weights_and_statistics_and_its_mode() -> None:
     assert folding(resident) == [False]
     torch.testing.assert_close(resident(inputs), copy.deepcopy(net).train()(inputs), rtol=1e-10, atol=1e-10)
     norm.eval()
-    net.norm.running_mean, net.norm.running_var = norm.running_mean, norm.running_var  # type: ignore[union-attr]
+    net.load_state_dict(resident.module.state_dict())
     torch.testing.assert_close(resident(inputs), net(inputs), rtol=1e-10, atol=1e-10)
     norm.running_mean = norm.running_var = None
     assert folding(resident) == [False]
@@ -253,7 +253,7 @@ def test_the_forward_pass_of_a_strangers_model_is_not_called_with_symbols() -> N
 def test_hooks_keep_seeing_what_a_layer_makes() -> None:
     torch.manual_seed(0)
     net, seen = settled(Residual(twice=False)), []
-    net.conv.register_forward_hook(lambda module, inputs, output: seen.append(output))  # type: ignore[union-attr]
+    net.get_submodule("conv").register_forward_hook(lambda module, inputs, output: seen.append(output))
     inputs = torch.rand(8, 3, 8, 8, dtype=torch.float64)
     resident = ResidentModel(net)
     resident(inputs), net(inputs)
@@ -407,10 +407,10 @@ def test_weights_in_memory_that_was_freed_are_seen() -> None:
     net, inputs = settled(Residual(twice=False)), torch.rand(2, 3, 8, 8, dtype=torch.float64)
     resident = ResidentModel(net)
     for factor in range(10):
-        net.conv.weight.data.fill_(factor)  # type: ignore[union-attr, operator]
+        net.get_parameter("conv.weight").data.fill_(factor)
         for _ in range(2):
-            new = torch.full_like(resident.module.conv.weight, factor)  # type: ignore[union-attr, arg-type]
-            resident.module.conv.weight.data = new  # type: ignore[union-attr]
+            new = torch.full_like(resident.module.get_parameter("conv.weight"), factor)
+            resident.module.get_parameter("conv.weight").data = new
             del new
         torch.testing.assert_close(resident(inputs), net(inputs), rtol=1e-10, atol=1e-10)
 

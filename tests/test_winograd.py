@@ -96,8 +96,8 @@ def test_rounding_in_single_precision_is_a_few_times_that_of_the_direct_sum() ->
     ours = convolution(inputs.float(), transformed_kernels(weight.float()))
     direct = functional.conv2d(inputs.float(), weight.float(), padding=1)
     size = exact.abs().mean()
-    assert (ours - exact).abs().mean() / size < 1.5e-6
-    assert (ours - exact).abs().mean() < 10 * (direct - exact).abs().mean()
+    assert (ours - exact).abs().mean() / size < 1e-6
+    assert (ours - exact).abs().mean() < 5 * (direct - exact).abs().mean()
 
 
 def test_kernels_are_written_to_the_memory_that_is_given() -> None:
