@@ -14,7 +14,7 @@ from torch import nn
 
 from landscape.errors import ModelError
 from landscape.files import digest_arrays
-from landscape.resident_layers import use_resident_layers
+from landscape.resident_layers import ResidentLayers
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -98,7 +98,7 @@ class ResidentModel:
         self._model.requires_grad_(False)
         self._model.to(device=device)
         use_channels_last(self._model)
-        self._transforming = use_resident_layers(self._model)
+        self._layers = ResidentLayers(self._model)
         self._parameters = dict(self._model.named_parameters())
         self._state = {**self._parameters, **dict(self._model.named_buffers())}
         self._compiled: Forward | None = None
@@ -114,10 +114,7 @@ class ResidentModel:
 
     @property
     def module(self) -> nn.Module:
-        """The copy itself; torch may change its buffers in place, `load` and `move` alone its parameters.
-
-        Only the whole of it computes the model's function: a layer may do its neighbour's work.
-        """
+        """The copy itself, in which every layer is torch's own; its weights and buffers may be changed."""
         return self._model
 
     @torch.no_grad()
@@ -148,15 +145,14 @@ class ResidentModel:
                 parameter.copy_(source)
 
     def __call__(self, inputs: Tensor) -> Tensor:
-        if self._compiled is not None:
-            for layer in self._transforming:
-                layer.transform()  # a compiled model cannot find out that its weights have changed
-            try:
-                return self._compiled(inputs)
-            except Exception as error:  # compilers fail in their own ways; a fault of the model shows again below
-                logger.warning("torch.compile failed, the model runs uncompiled: %s", _first_line(error))
-                self._compiled = None
-        logits: Tensor = self._model(inputs)
+        with self._layers.used():
+            if self._compiled is not None:
+                try:
+                    return self._compiled(inputs)
+                except Exception as error:  # compilers fail in their own ways; a fault of the model shows again below
+                    logger.warning("torch.compile failed, the model runs uncompiled: %s", _first_line(error))
+                    self._compiled = None
+            logits: Tensor = self._model(inputs)
         return logits
 
 

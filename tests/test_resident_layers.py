@@ -11,7 +11,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from landscape import resident_layers, winograd
+from landscape import folds, winograd
 from landscape.models.registry import build_model
 from landscape.resident_layers import MIN_CHANNELS, ResidentConv
 from landscape.weights import ResidentModel, parameters_of
@@ -175,7 +175,7 @@ class Asking(Residual):
 @pytest.fixture
 def traced_here(monkeypatch: pytest.MonkeyPatch) -> None:
     """The models of this file count as the package's own."""
-    monkeypatch.setattr(resident_layers, "TRACED_PACKAGES", ("torch", "landscape", __name__.partition(".")[0]))
+    monkeypatch.setattr(folds, "TRACED_PACKAGES", ("torch", "landscape", __name__.partition(".")[0]))
 
 
 def settled(net: nn.Module) -> nn.Module:
@@ -189,7 +189,10 @@ def settled(net: nn.Module) -> nn.Module:
 
 
 def folding(resident: ResidentModel) -> list[bool]:
-    return [layer.folds() for layer in resident.module.modules() if isinstance(layer, ResidentConv)]
+    """Of each convolution that feeds one norm alone, whether it does the work of that norm now."""
+    norms = [layer.norm for layer in resident.module.modules() if isinstance(layer, ResidentConv)]
+    with resident._layers.used():
+        return [norm.is_done_before and norm.switch.on for norm in norms if norm is not None]
 
 
 NETS: dict[str, tuple[Callable[[], nn.Module], list[bool]]] = {
@@ -345,10 +348,8 @@ def test_hooks_that_come_later_see_what_goes_in_and_out(place: str) -> None:
     net, inputs = settled(Residual(twice=False)), torch.rand(2, 3, 8, 8, dtype=torch.float64)
     resident, seen = ResidentModel(net), []
     resident(inputs)
-    for model in (resident.module, net):
-        handle = model.get_submodule(place).register_forward_hook(
-            lambda module, given, made: seen.append((*given, made))
-        )
+    for model, part in ((resident, resident.module.get_submodule(place)), (net, net.get_submodule(place))):
+        handle = part.register_forward_hook(lambda module, given, made: seen.append((*given, made)))
         model(inputs)
         handle.remove()
     torch.testing.assert_close(seen[0], seen[1], rtol=1e-10, atol=1e-10)

@@ -17,6 +17,7 @@ from landscape.attacks.measure import averaged, measure
 from landscape.attacks.pgd import NoAttack
 from landscape.devices import arithmetic
 from landscape.errors import InputError
+from landscape.memory import keep_freed_memory
 from landscape.models.noisy import NoiseDraws
 from landscape.names import OBJECTIVES, PRECISIONS
 from landscape.protocols import Measurement, StateRecipe
@@ -90,10 +91,13 @@ class SweepSettings:
 class Sweep:
     """Measures one model at displaced weights; called with a point, it gives back the measurement there.
 
-    The caller's model is copied once; data, random starts and weights stay on the device.
+    The caller's model is copied once; data, random starts and weights stay on the device. On the CPU this process
+    keeps the memory that it frees from now on.
     """
 
     def __init__(self, model: nn.Module, examples: Examples, settings: SweepSettings, device: torch.device) -> None:
+        if device.type == "cpu":
+            keep_freed_memory()
         self._settings = settings
         self._device = device
         self._center = {name: weight.to(device) for name, weight in parameters_of(model).items()}
