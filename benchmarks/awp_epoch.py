@@ -2,7 +2,7 @@
 
     python benchmarks/awp_epoch.py [--repeats 5] [--examples 256] [--width 16] [--out benchmarks/results]
 
-Both sides run in turn, on the same batches, without augmentation. First it is asserted, in double precision, that an
+Both sides run in turn, each in a process of its own, on the same batches, without augmentation. First it is asserted, in double precision, that an
 update of either side gives the same weights and the same statistics of BatchNorm. The bar: 1.3 times faster.
 """
 
@@ -11,9 +11,7 @@ from __future__ import annotations
 import argparse
 import statistics
 import sys
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import torch
 from harness import (
@@ -30,11 +28,13 @@ from harness import (
     warn_if_busy,
 )
 from naive_training import NaiveTraining, Start
+from sides import Prepared, Side
 from subjects import SEED, cifar_shaped
 from torch import Tensor, nn
 
 from landscape.datasets.examples import Examples
 from landscape.datasets.registry import dataset_info
+from landscape.memory import keep_freed_memory
 from landscape.models.registry import build_model
 from landscape.training.config import Settings, TrainConfig, effective
 from landscape.training.objectives import Batch
@@ -89,26 +89,33 @@ def difference_after_update(width: int, examples: Examples) -> float:
     return max(_apart(value, expected[name]) for name, value in ours.state_dict().items())
 
 
-def our_epoch(width: int, examples: Examples) -> Callable[[], Any]:
-    trainer = Trainer(network(width), examples, settings_of(), torch.device("cpu"))
+def our_side(wanted: argparse.Namespace) -> Prepared:
+    """An epoch of the package's trainer, warmed up, in a process that keeps freed memory as the command's does."""
+    keep_freed_memory()
+    examples, _ = cifar_shaped(wanted.examples, wanted.data_dir, split="train")
+    trainer = Trainer(network(wanted.width), examples, settings_of(), torch.device("cpu"))
 
     def epoch() -> None:
         trainer.progress.batch = 0
         trainer.run_epoch(should_stop=lambda: False, on_batch=lambda *_: None)
 
-    return epoch
+    epoch()
+    return Prepared(task=epoch)
 
 
-def their_epoch(width: int, examples: Examples) -> Callable[[], Any]:
+def their_side(wanted: argparse.Namespace) -> Prepared:
+    """An epoch in the way of the paper's code, warmed up."""
     settings = settings_of()
+    examples, _ = cifar_shaped(wanted.examples, wanted.data_dir, split="train")
 
     def start(inputs: Tensor) -> Tensor:
         return torch.empty_like(inputs).uniform_(-settings.epsilon, settings.epsilon)
 
-    training = naive_training(network(width), settings, start)
+    training = naive_training(network(wanted.width), settings, start)
     order = torch.randperm(len(examples))
     batches = [(examples.inputs[rows], examples.labels[rows]) for rows in torch.split(order, BATCH_SIZE)]
-    return lambda: training.epoch(batches)
+    training.epoch(batches)
+    return Prepared(task=lambda: training.epoch(batches))
 
 
 def main() -> int:
@@ -119,11 +126,9 @@ def main() -> int:
     if not off <= WEIGHT_BAR:
         note(f"WRONG: after one update weights or statistics differ by {off:.1e}, bar {WEIGHT_BAR:g}.")
         return 1
-    tasks = {"ours": our_epoch(wanted.width, examples), "naive": their_epoch(wanted.width, examples)}
-    for task in tasks.values():
-        task()
-    rounds = list(interleaved(tasks, wanted.repeats))
-    ours, theirs = (column(rounds, name) for name in tasks)
+    sides = {"ours": Side(our_side, wanted), "naive": Side(their_side, wanted)}
+    rounds = list(interleaved(sides, wanted.repeats))
+    ours, theirs = (column(rounds, name) for name in sides)
     ratios = paired_ratios(theirs, ours)
     about = f"preact_resnet18 of width {wanted.width}, {len(examples)} of {inputs}"
     machine = facts(threads=torch.get_num_threads())
