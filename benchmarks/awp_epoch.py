@@ -2,8 +2,9 @@
 
     python benchmarks/awp_epoch.py [--repeats 5] [--examples 256] [--width 16] [--out benchmarks/results]
 
-Both sides run in turn, each in a process of its own, on the same batches, without augmentation. First it is asserted, in double precision, that an
-update of either side gives the same weights and the same statistics of BatchNorm. The bar: 1.3 times faster.
+Both sides run in turn, each in a process of its own, on the same batches, without augmentation. First it is asserted,
+in double precision, that an update of either side gives the same weights and the same statistics of BatchNorm. The
+bar: 1.3 times faster.
 """
 
 from __future__ import annotations
