@@ -1,7 +1,8 @@
 from __future__ import annotations
 
+import copy
 import dataclasses
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import pytest
@@ -249,6 +250,42 @@ def test_three_steps_of_parametric_noise_are_those_of_a_literal_trainer(given: d
     assert_same_state(model, optimizer, oracle)
     assert int(model.state_dict()["1.num_batches_tracked"]) == STEPS * passes
     assert all(abs(model.get_parameter(f"{layer}.alpha").item() - 0.3) > 1e-3 for layer in (0, 3, 7))
+
+
+def updated_twice(change: Callable[[dict[str, Any]], None] = lambda state: None) -> dict[str, Tensor]:
+    """The weights after two updates, with the optimizer's state stored, changed and restored between them."""
+    model, recipe = make_model(), make_recipe("at")
+    optimizer = make_optimizer(model, LR)
+    update(model, optimizer, make_batch(0, 0.15), recipe, epoch=0)
+    state = copy.deepcopy(optimizer.state_dict())
+    change(state)
+    optimizer = make_optimizer(model, LR)
+    optimizer.load_state_dict(state)
+    update(model, optimizer, make_batch(1, 0.15), recipe, epoch=0)
+    return model.state_dict()
+
+
+def test_a_run_that_was_begun_with_the_fused_optimizer_of_a_cuda_device_goes_on_here() -> None:
+    fused = updated_twice(lambda state: state["param_groups"][0].update(fused=True))
+    for name, weight in updated_twice().items():
+        torch.testing.assert_close(fused[name], weight, rtol=1e-12, atol=1e-12)
+
+
+@pytest.mark.cuda
+def test_an_update_on_a_cuda_device_is_that_of_the_cpu() -> None:
+    here, there = make_model(), make_model().cuda()
+    for model in (here, there):
+        optimizer = make_optimizer(model, LR)
+        assert bool(optimizer.param_groups[0]["fused"]) is (model is there)
+        for step in range(2):
+            batch = make_batch(step, 0.15)
+            device = next(model.parameters()).device
+            moved: dict[str, Any] = {
+                name: value.to(device) for name, value in vars(batch).items() if isinstance(value, Tensor)
+            }
+            update(model, optimizer, dataclasses.replace(batch, **moved), make_recipe("at"), epoch=0, batch=step)
+    for name, weight in here.state_dict().items():
+        torch.testing.assert_close(there.state_dict()[name].cpu(), weight, rtol=1e-8, atol=1e-8)
 
 
 def test_the_selection_of_rwp_changes_between_its_steps() -> None:
