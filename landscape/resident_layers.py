@@ -18,7 +18,7 @@ from landscape import convolution_gradients, winograd
 from landscape.convolution_gradients import Gradient
 from landscape.folds import convolutions_before_norms, is_watched
 
-MIN_CHANNELS = 128
+MIN_CHANNELS = 64
 """Channels on both sides from which Winograd's way was measured to be the faster one."""
 
 MIN_TILES = 16

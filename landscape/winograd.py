@@ -21,7 +21,6 @@ from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
-from torch.nn import functional
 
 TILE = 4
 """Outputs of a tile, along one axis."""
@@ -32,7 +31,10 @@ REACH = TILE + 2
 NUM_PRODUCTS = REACH**2
 
 WORKSPACE = 2**20
-"""Entries of a workspace: 4 MB in single precision."""
+"""Entries of a buffer: 4 MB in single precision."""
+
+MAX_BENCHES = 32
+"""Shapes for which a thread keeps buffers."""
 
 POINTS = tuple(Fraction(point) for point in ("0", "5/8", "-5/8", "8/5", "-8/5"))
 """Where polynomials are evaluated, beside infinity."""
@@ -110,38 +112,14 @@ def convolution(inputs: Tensor, kernels: Tensor, *, turned: bool = False) -> Ten
 
 def _convolve(inputs: Tensor, kernels: Tensor, turned: bool, kept: Tensor | None) -> Tensor:
     outputs = _outputs(inputs, kernels, turned, kept)
-    _, num_in, num_out = kernels.shape
     num_tiles = inputs.shape[2] * inputs.shape[3] // TILE**2
     # As many pictures at once as their transforms stay in the caches.
-    num_parts = -(-len(inputs) * num_tiles * NUM_PRODUCTS * max(num_in, num_out) // WORKSPACE)
+    num_parts = -(-len(inputs) * num_tiles * NUM_PRODUCTS * max(kernels.shape[1:]) // WORKSPACE)
     at_once = -(-len(inputs) // num_parts)
     given, made = (torch.split(pictures.permute(0, 2, 3, 1), at_once) for pictures in (inputs, outputs))
     for part, result in zip(given, made, strict=True):
-        _convolve_part(part, result, kernels, turned)
+        _KEPT.bench(tuple(part.shape), kernels.shape[2], inputs.dtype, turned).convolve(part, kernels, result)
     return outputs
-
-
-def _convolve_part(inputs: Tensor, outputs: Tensor, kernels: Tensor, turned: bool) -> None:
-    """Fill outputs (b, H, W, K) from inputs (b, H, W, C)."""
-    num, height, width, num_in = inputs.shape
-    rows, columns, num_out = height // TILE, width // TILE, outputs.shape[3]
-    tiles = num * rows * columns
-    one, other = _workspaces(tiles * NUM_PRODUCTS * max(num_in, num_out), inputs.dtype)
-    into, back = _kronecker("inputs", turned, inputs.dtype), _kronecker("outputs", turned, inputs.dtype)
-    if rows == columns == 1:
-        # All the border of the one tile is zero, and pictures are tiles as they lie in memory.
-        into = into.view(NUM_PRODUCTS, REACH, REACH)[:, 1:-1, 1:-1].reshape(NUM_PRODUCTS, TILE**2)
-        cut, sums = inputs.reshape(tiles, TILE**2, num_in), outputs.view(tiles, TILE**2, num_out)
-    else:
-        cut, sums = _matrices(one, tiles, NUM_PRODUCTS, num_in), _matrices(other, tiles, TILE**2, num_out)
-        overlapping = functional.pad(inputs, (0, 0, 1, 1, 1, 1)).unfold(1, REACH, TILE).unfold(2, REACH, TILE)
-        cut.view(num, rows, columns, REACH, REACH, num_in).copy_(overlapping.permute(0, 1, 2, 4, 5, 3))
-    moved = torch.bmm(into.expand(tiles, -1, -1), cut, out=_matrices(other, tiles, NUM_PRODUCTS, num_in))
-    products = torch.bmm(moved.transpose(0, 1), kernels, out=_matrices(one, NUM_PRODUCTS, tiles, num_out))
-    torch.bmm(back.expand(tiles, -1, -1), products.transpose(0, 1), out=sums)
-    if rows * columns > 1:
-        split = sums.view(num, rows, columns, TILE, TILE, num_out)
-        outputs.view(num, rows, TILE, columns, TILE, num_out).copy_(split.transpose(2, 3))
 
 
 def _outputs(inputs: Tensor, kernels: Tensor, turned: bool, kept: Tensor | None) -> Tensor:
@@ -171,23 +149,72 @@ torch.library.register_fake(OPERATION, _outputs)
 torch.library.register_autograd(OPERATION, _gradients, setup_context=_keep)
 
 
-class _Workspaces(threading.local):
-    """For each thread two buffers of each type, written again and again: new memory costs more than the sums."""
+class _Bench:
+    """Buffers for pictures of one shape, and the views of them through which a convolution goes."""
+
+    def __init__(
+        self, shape: tuple[int, ...], num_out: int, buffers: tuple[Tensor, Tensor], into: Tensor, back: Tensor
+    ) -> None:
+        num, height, width, num_in = shape
+        rows, columns = height // TILE, width // TILE
+        tiles = num * rows * columns
+        one, other = buffers
+        self.is_one_tile = rows == columns == 1
+        self.cut = _matrices(one, tiles, NUM_PRODUCTS, num_in)
+        self.moved = _matrices(other, tiles, NUM_PRODUCTS, num_in)
+        self.products = _matrices(one, NUM_PRODUCTS, tiles, num_out)
+        self.sums = _matrices(other, tiles, TILE**2, num_out)
+        if self.is_one_tile:
+            # All the border of the one tile is zero, and pictures are tiles as they lie in memory.
+            into = into.view(NUM_PRODUCTS, REACH, REACH)[:, 1:-1, 1:-1].reshape(NUM_PRODUCTS, TILE**2)
+        else:
+            bordered = one.new_zeros(num, height + 2, width + 2, num_in)
+            self.inside = bordered[:, 1:-1, 1:-1]
+            self.overlapping = bordered.unfold(1, REACH, TILE).unfold(2, REACH, TILE).permute(0, 1, 2, 4, 5, 3)
+            self.split = self.cut.view(num, rows, columns, REACH, REACH, num_in)
+            self.joined = self.sums.view(num, rows, columns, TILE, TILE, num_out).transpose(2, 3)
+        self.into, self.back = into.expand(tiles, -1, -1), back.expand(tiles, -1, -1)
+
+    def convolve(self, inputs: Tensor, kernels: Tensor, outputs: Tensor) -> None:
+        """Fill outputs (b, H, W, K) from inputs (b, H, W, C)."""
+        cut, sums = self.cut, self.sums
+        if self.is_one_tile:
+            cut, sums = inputs.reshape(len(cut), TILE**2, -1), outputs.view(sums.shape)
+        else:
+            self.inside.copy_(inputs)
+            self.split.copy_(self.overlapping)
+        torch.bmm(self.into, cut, out=self.moved)
+        torch.bmm(self.moved.transpose(0, 1), kernels, out=self.products)
+        torch.bmm(self.back, self.products.transpose(0, 1), out=sums)
+        if not self.is_one_tile:
+            outputs.view(self.joined.shape).copy_(self.joined)
+
+
+class _Benches(threading.local):
+    """What a thread keeps to be written again and again: new memory costs more than the sums."""
 
     def __init__(self) -> None:
         self.buffers: dict[torch.dtype, tuple[Tensor, Tensor]] = {}
+        self.benches: dict[tuple[Any, ...], _Bench] = {}
+
+    def bench(self, shape: tuple[int, ...], num_out: int, dtype: torch.dtype, turned: bool) -> _Bench:
+        """That for pictures (b, H, W, C) and outputs of `num_out` channels."""
+        place = shape, num_out, dtype, turned
+        if place not in self.benches:
+            with torch.inference_mode(False):  # what is kept must serve outside of that mode, too
+                self.benches[place] = self._new_bench(shape, num_out, dtype, turned)
+        return self.benches[place]
+
+    def _new_bench(self, shape: tuple[int, ...], num_out: int, dtype: torch.dtype, turned: bool) -> _Bench:
+        size = shape[0] * shape[1] * shape[2] // TILE**2 * NUM_PRODUCTS * max(shape[3], num_out)
+        pair = self.buffers.get(dtype)
+        if pair is None or len(pair[0]) < size or len(self.benches) == MAX_BENCHES:
+            self.benches = {}
+            pair = self.buffers[dtype] = torch.empty(size, dtype=dtype), torch.empty(size, dtype=dtype)
+        return _Bench(shape, num_out, pair, _kronecker("inputs", turned, dtype), _kronecker("outputs", turned, dtype))
 
 
-_KEPT = _Workspaces()
-
-
-@torch.inference_mode(False)  # what is kept must serve outside of that mode, too
-def _workspaces(size: int, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
-    pair = _KEPT.buffers.get(dtype)
-    if pair is None or len(pair[0]) < size:
-        pair = torch.empty(size, dtype=dtype), torch.empty(size, dtype=dtype)
-        _KEPT.buffers[dtype] = pair
-    return pair
+_KEPT = _Benches()
 
 
 def _matrices(buffer: Tensor, count: int, num_rows: int, num_columns: int) -> Tensor:
