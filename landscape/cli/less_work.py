@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import logging
+import math
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -17,6 +19,7 @@ if TYPE_CHECKING:
     from landscape.cli.sources import Source
     from landscape.surfaces.plan import SurfacePlan
     from landscape.surfaces.surface import Surface
+    from landscape.surfaces.warm_bias import Bias
 
 logger = logging.getLogger(__name__)
 
@@ -55,25 +58,24 @@ def with_enough_examples(
     if wanted.shard is not None:
         raise InputError("--until-se finds the number of examples first, which shards cannot share; give --examples N.")
     from landscape import files
+    from landscape.surfaces.compute import run_plan
     from landscape.surfaces.sample_size import enough_examples
 
     if not wanted.dry_run:
         files.require_writable(wanted.cache)
+    measure = partial(run_plan, cache_dir=None if wanted.dry_run else wanted.cache)
     chosen: list[SurfacePlan] = [plan for _, plan in plans]
     of_examples: dict[str, list[int]] = {}
     for position, plan in enumerate(chosen):
         of_examples.setdefault(plan.examples.digest(), []).append(position)
     for positions in of_examples.values():
-        found = enough_examples(
-            [chosen[position] for position in positions], until_se, cache_dir=None if wanted.dry_run else wanted.cache
-        )
+        found = enough_examples([chosen[position] for position in positions], until_se, measure=measure)
         for position, plan in zip(positions, found.plans, strict=True):
             chosen[position] = plan
-        said = f"{found.num_examples:,} of {found.largest:,} examples, standard error at most {found.error:.3g}"
         if found.error > until_se:
-            logger.warning("%s: --until-se %g needs more --examples.", said, until_se)
+            logger.warning("%s: --until-se %g needs more --examples.", found, until_se)
         elif not wanted.as_json:
-            click.echo(f"examples    {said}\n")
+            click.echo(f"examples    {found}\n")
     return [(source, plan) for (source, _), plan in zip(plans, chosen, strict=True)]
 
 
@@ -121,29 +123,51 @@ def say_bias(
     *,
     quiet: bool,
 ) -> dict[str, Any]:
-    """Print what the full attack finds at the ends of the first line of each surface with warm starts.
+    """Print by how much each surface with warm starts differs from the full attack on a sample of its nodes.
 
     Returns:
         The same for the JSON of a command; empty without warm starts.
     """
     from landscape.cli.progress import progress_bar
     from landscape.surfaces.compute import run_plan
-    from landscape.surfaces.warm_sweep import bias_at_ends, full_attack_at_ends
+    from landscape.surfaces.warm_bias import biases, full_attack_sample
 
     if not any(plan.settings.warm_steps for plan in plans):
         return {}
     rows = []
     for plan, title, warm in zip(plans, titles, surfaces, strict=True):
-        with progress_bar(f"{title}, full attack at the ends", quiet=quiet) as progress:
-            full = run_plan(full_attack_at_ends(plan), cache_dir=wanted.cache, progress=progress)
-        for alpha, (found, expected) in bias_at_ends(warm, full).items():
-            rows.append({"label": title, "alpha": alpha, "warm": found, "full": expected})
-            if not wanted.as_json:
-                bias = f"{100 * (found / expected - 1):+.2g} %" if expected else "undefined"
-                said = (
-                    f"{title}: {found:.4f} at {alpha:g} along direction 0, {expected:.4f} by the full attack ({bias})"
-                )
-                click.echo(f"warm start  {said}")
-    if not wanted.as_json:
-        click.echo()
+        with progress_bar(f"{title}, full attack on a sample", quiet=quiet) as progress:
+            full = run_plan(full_attack_sample(plan), cache_dir=wanted.cache, progress=progress)
+        found = biases(warm, full)
+        rows += [_as_row(title, bias) for bias in found]
+        if not wanted.as_json:
+            click.echo("".join(f"warm start  {title}, {line}\n" for line in _bias_lines(found, warm)))
     return {"warm_starts": rows}
+
+
+def _bias_lines(found: Sequence[Bias], warm: Surface) -> list[str]:
+    """The bias along each direction that was looked at, and where it is largest."""
+    from landscape.surfaces.warm_bias import largest
+
+    lines = []
+    for direction in dict.fromkeys(bias.direction for bias in found):
+        along = [bias for bias in found if bias.direction == direction]
+        each = ", ".join(f"{_percent(bias.relative)} at {bias.alpha:g}" for bias in along)
+        lines.append(f"direction {direction}: {each}")
+    worst = largest(found)
+    compared = f"largest of {len(found)} nodes compared, of {warm.status.size}"
+    if worst is None:
+        return [*lines, f"{compared}: undefined, as no two losses are finite and not 0"]
+    losses = f"{worst.warm:.4f}, {worst.full:.4f} by the full attack"
+    where = f"at {worst.alpha:g} along direction {worst.direction}"
+    return [*lines, f"{compared}: {_percent(worst.relative)} {where} ({losses})"]
+
+
+def _percent(share: float) -> str:
+    return f"{round(100 * share, 1) + 0.0:+.1f} %" if math.isfinite(share) else "undefined"  # + 0.0: no -0.0
+
+
+def _as_row(title: str, bias: Bias) -> dict[str, Any]:
+    numbers = {"warm": bias.warm, "full": bias.full, "bias": bias.relative}
+    plain = {name: number if math.isfinite(number) else None for name, number in numbers.items()}
+    return {"label": title, "direction": bias.direction, "alpha": bias.alpha, **plain}

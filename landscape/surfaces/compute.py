@@ -6,6 +6,7 @@ import logging
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -18,6 +19,7 @@ from landscape.surfaces.findings import findings
 from landscape.surfaces.plan import NUM_DIRECTIONS, Shard, SurfacePlan, plan_surface
 from landscape.surfaces.planes import plane_cosines
 from landscape.surfaces.rounds import Round, one_round, rounds_of_levels
+from landscape.surfaces.sample_size import enough_examples
 from landscape.surfaces.store import Session, SurfaceStore
 from landscape.surfaces.surface import Draft, Grid, Point, Surface
 from landscape.surfaces.sweep import Sweep
@@ -68,6 +70,7 @@ def compute_surface(
     device: str = "auto",
     label: str | None = None,
     refine: float | None = None,
+    until_se: float | None = None,
     progress: Progress | None = None,
 ) -> Surface:
     """The weight loss landscape of a model along random directions (Algorithm 1 of Wu et al. 2020).
@@ -96,7 +99,10 @@ def compute_surface(
         label: what figures call the model.
         refine: of a plane, measure only where the mean loss bends by more than this (in units of the loss), see
             `surfaces.refinement`; None for all nodes. The others stay missing in the surface, pictures interpolate.
-        progress: called with (points done, points in all).
+        until_se: take only as many of the examples, from 100 on, as a standard error of the mean loss of this size (in
+            units of the loss) needs at the centre and the outermost nodes of the first line or plane, see
+            `surfaces.sample_size`; None for all. Where all are too few, all are taken and a warning is logged.
+        progress: called with (points done, points in all); not while a number of examples is looked for.
 
     Returns:
         The surface, with the losses of every example at every point.
@@ -126,6 +132,11 @@ def compute_surface(
         label=label,
         refine=refine,
     )
+    if until_se is not None:
+        found = enough_examples([plan], until_se, measure=partial(run_plan, cache_dir=cache_dir))
+        if found.error > until_se:
+            logger.warning("%s: until_se=%g needs more examples.", found, until_se)
+        (plan,) = found.plans
     return run_plan(plan, cache_dir=cache_dir, progress=progress)
 
 

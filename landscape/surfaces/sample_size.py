@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -11,12 +11,9 @@ import numpy as np
 
 from landscape.errors import InputError
 from landscape.randomness import Stream, permutation
-from landscape.surfaces.compute import run_plan
 from landscape.surfaces.surface import Grid
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from landscape.surfaces.plan import SurfacePlan
     from landscape.surfaces.surface import Surface
 
@@ -40,9 +37,12 @@ class SampleSize:
     largest: int
     error: float
 
+    def __str__(self) -> str:
+        return f"{self.num_examples:,} of {self.largest:,} examples, standard error at most {self.error:.3g}"
+
 
 def enough_examples(
-    plans: Sequence[SurfacePlan], until_se: float, *, cache_dir: Path | str | None = None
+    plans: Sequence[SurfacePlan], until_se: float, *, measure: Callable[[SurfacePlan], Surface]
 ) -> SampleSize:
     """The plans with only as many of their examples as the standard error of the mean loss needs to be `until_se`.
 
@@ -50,26 +50,28 @@ def enough_examples(
     highest. From 100 examples on, n grows as (SE / until_se)^2 asks for until every such point of every plan has a
     standard error of at most `until_se`, or there are no more examples. One n serves all plans and all of their points:
     differences stay paired, and no statistics of a surface know about the rule. The n examples are the first ones of a
-    permutation that the seed names. What was measured on the way is kept in the cache, and is part of the surface.
+    permutation that the seed names. Where `measure` keeps surfaces in a cache, what was measured on the way is part of
+    those of the plans.
 
     Args:
         plans: of the same examples.
         until_se: in units of the loss, above 0.
-        cache_dir: as in `run_plan`.
+        measure: from a plan to its surface, such as `compute.run_plan`.
 
     Raises:
         InputError: a number outside its range, or plans of other examples than the first.
-        SurfaceError, BusyError: as `run_plan`.
+        SurfaceError, BusyError: as `measure`.
     """
-    if not (math.isfinite(until_se) and until_se > 0):
-        raise InputError(f"a standard error to reach is a finite number above 0, got {until_se:g}.")
+    if not isinstance(until_se, int | float) or not 0 < until_se < math.inf:
+        raise InputError(f"a standard error to reach is a finite number above 0, got {until_se!r}.")
+    until_se = float(until_se)  # 1 and 1.0 have other texts and so other keys
     if len({plan.examples.digest() for plan in plans}) != 1:
         raise InputError("one number of examples is chosen for plans of the same examples, got others.")
     largest = len(plans[0].examples)
     count, error = min(FEWEST, largest), 0.0
     for plan in plans:
         while True:
-            error_here = _largest_error(run_plan(_outline(with_examples(plan, count, until_se)), cache_dir=cache_dir))
+            error_here = _largest_error(measure(_outline(with_examples(plan, count, until_se))))
             if error_here <= until_se or count == largest:
                 break
             count = min(largest, _rounded_up(count * (error_here / until_se) ** 2))

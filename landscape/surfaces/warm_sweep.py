@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     from landscape.datasets.examples import Examples
     from landscape.protocols import Attack, Measurement
     from landscape.surfaces.plan import SurfacePlan
-    from landscape.surfaces.surface import Surface
 
 
 class WarmSweep(Sweep):
@@ -106,20 +105,3 @@ def warm_started(plan: SurfacePlan, num_steps: int) -> SurfacePlan:
             f"{settings.attack.num_steps - 1}, got {num_steps}."
         )
     return replace(plan, settings=replace(settings, warm_steps=num_steps))
-
-
-def full_attack_at_ends(plan: SurfacePlan) -> SurfacePlan:
-    """The outermost nodes of the first line under the full attack, which the bias of warm starts is measured with."""
-    settings = plan.settings
-    ends = tuple(sorted({settings.grid.alpha[0], settings.grid.alpha[-1]}))
-    full = replace(settings, warm_steps=None, grid=replace(settings.grid, alpha=ends))
-    return replace(plan, settings=full, num_directions=1)
-
-
-def bias_at_ends(warm: Surface, full: Surface) -> dict[float, tuple[float, float]]:
-    """Mean losses at the outermost nodes of the first line: alpha to those with warm starts and by the full attack."""
-    found = {}
-    for (index,) in full.grid.indices():
-        alpha = full.grid.alpha[index]
-        found[alpha] = float(warm.mean()[0, warm.grid.alpha.index(alpha)]), float(full.mean()[0, index])
-    return found

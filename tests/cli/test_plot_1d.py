@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -11,12 +12,16 @@ import pytest
 import torch
 
 from landscape import files
+from landscape.analysis.settings import describe_settings
+from landscape.attacks.pgd import PGD
 from landscape.attacks.threat import ThreatModel
-from landscape.checkpoints import save_checkpoint
+from landscape.checkpoints import load_checkpoint, save_checkpoint
 from landscape.cli.main import COMMANDS
-from landscape.errors import FileError
+from landscape.datasets.registry import load_examples
+from landscape.errors import FileError, InputError
 from landscape.models.noisy import inject_noise
 from landscape.models.registry import build_model
+from landscape.surfaces.compute import compute_surface
 from landscape.surfaces.store import load_surface
 from tests.cli.calling import Call
 
@@ -485,6 +490,36 @@ def test_until_se_takes_one_number_of_examples_for_all_curves(here: Path, call: 
     assert again[:2] == (0, out)
 
 
+def test_until_se_is_the_surface_of_compute_surface(here: Path, call: Call) -> None:
+    wide = ("--directions", "1", "--alpha", "-1:1:3", "--examples", "300", "--attack", "pgd-1", "--device", "cpu")
+    assert call("plot-1d", "a.pt", *wide, "--until-se", "0.006")[0] == 0
+    checkpoint = load_checkpoint("a.pt")
+    assert checkpoint.threat is not None and checkpoint.step_size is not None
+    surface = compute_surface(
+        checkpoint,
+        load_examples("digits", split="train", num_examples=300),
+        attack=PGD(threat=checkpoint.threat, step_size=checkpoint.step_size, num_steps=1),
+        directions=1,
+        grid="-1:1:3",
+        device="cpu",
+        until_se=0.006,
+    )
+    (stored,) = [found for found in map(load_surface, surfaces_in(here)) if found.key == surface.key]
+    assert 100 < len(surface.example_ids) < 300
+    np.testing.assert_array_equal(stored.adversarial_loss, surface.adversarial_loss)
+    assert describe_settings(stored)["Examples"] == describe_settings(surface)["Examples"]
+
+
+@pytest.mark.parametrize("until_se", ["nan", "inf"])
+def test_until_se_is_refused_in_the_same_words(here: Path, call: Call, until_se: str) -> None:
+    code, _, error = call("plot-1d", "a.pt", *SMALL, "--until-se", until_se)
+    with pytest.raises(InputError) as refused:
+        compute_surface(
+            load_checkpoint("a.pt"), load_examples("digits", num_examples=20), attack=None, until_se=float(until_se)
+        )
+    assert code == 1 and str(refused.value) in error
+
+
 def test_until_se_says_when_there_are_too_few_examples(
     here: Path, call: Call, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -503,12 +538,15 @@ def test_until_se_is_refused_with_shards(here: Path, call: Call) -> None:
 def test_warm_start_prints_its_bias(here: Path, call: Call) -> None:
     code, out, _ = call("plot-1d", "a.pt", *SMALL, "--warm-start", "1")
     assert code == 0
-    said = [line for line in out.splitlines() if line.startswith("warm start  a: ")]
-    assert len(said) == 2 and "at -1 along direction 0" in said[0] and "by the full attack (" in said[1]
+    said = [line for line in out.splitlines() if line.startswith("warm start  a, ")]
+    assert len(said) == 2 and " % at -1, " in said[0] and said[0].endswith(" % at 1") and "direction 0: " in said[0]
+    where, losses = r"[+-][\d.]+ % at -?1 along direction 0", r"[\d.]+, [\d.]+ by the full attack"
+    assert re.fullmatch(rf"warm start  a, largest of 2 nodes compared, of 6: {where} \({losses}\)", said[1])
     assert "beside the centre 1 step from the neighbour's examples on" in out
     code, out, _ = call("plot-1d", "a.pt", *SMALL, "--warm-start", "1", "--json")
     rows = json.loads(out)["warm_starts"]
-    assert code == 0 and [row["alpha"] for row in rows] == [-1, 1] and {"label", "warm", "full"} < set(rows[0])
+    assert code == 0 and [(row["direction"], row["alpha"]) for row in rows] == [(0, -1), (0, 1)]
+    assert all(row["bias"] == pytest.approx(row["warm"] / row["full"] - 1) and row["label"] == "a" for row in rows)
 
 
 @pytest.mark.parametrize("other", [("--dry-run",), ("--shard", "1/2")], ids=lambda other: other[0])

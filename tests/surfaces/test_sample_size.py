@@ -1,8 +1,12 @@
 from __future__ import annotations
 
+import logging
 import math
+from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -17,9 +21,9 @@ from landscape.datasets.examples import Examples
 from landscape.datasets.registry import load_examples
 from landscape.errors import InputError
 from landscape.randomness import Stream, permutation
-from landscape.surfaces.compute import run_plan
+from landscape.surfaces.compute import compute_surface, run_plan
 from landscape.surfaces.plan import SurfacePlan, plan_surface
-from landscape.surfaces.sample_size import FEWEST, enough_examples, with_examples
+from landscape.surfaces.sample_size import FEWEST, SampleSize, enough_examples, with_examples
 from landscape.surfaces.surface import Grid
 from landscape.weights import displaced, parameters_of
 
@@ -44,6 +48,10 @@ def plan_of(model: nn.Module, examples: Examples, *, attacked: bool = False, gri
     return plan_surface(model, examples, attack=attack, directions=2, grid=grid, device="cpu")
 
 
+def enough(plans: Sequence[SurfacePlan], until_se: float, *, cache_dir: Path | None = None) -> SampleSize:
+    return enough_examples(plans, until_se, measure=partial(run_plan, cache_dir=cache_dir))
+
+
 def errors_at(plan: SurfacePlan, count: int) -> list[float]:
     """Standard errors of the mean natural loss at the centre and both ends, the long way round, in float64."""
     order = permutation(len(plan.examples), seed=plan.settings.seed, stream=Stream.SAMPLE)[:count]
@@ -66,7 +74,7 @@ def test_the_number_is_the_first_of_the_rule_whose_errors_are_small_enough(digit
     plan = plan_of(linear(scale=3.0), digits)
     first = max(errors_at(plan, FEWEST))
     wanted = first / 1.7
-    found = enough_examples([plan], wanted)
+    found = enough([plan], wanted)
     predicted = math.ceil(FEWEST * 1.7**2 / 10 - 1e-9) * 10
     assert found.num_examples >= predicted == 290
     assert found.error == pytest.approx(max(errors_at(plan, found.num_examples)), rel=1e-5)
@@ -78,13 +86,13 @@ def test_the_number_is_the_first_of_the_rule_whose_errors_are_small_enough(digit
 def test_there_are_never_fewer_than_a_hundred_nor_more_than_there_are(
     digits: Examples, until_se: float, count: int
 ) -> None:
-    found = enough_examples([plan_of(linear(), digits)], until_se)
+    found = enough([plan_of(linear(), digits)], until_se)
     assert found.num_examples == len(found.plans[0].examples) == count
     assert (found.error <= until_se) == (count == FEWEST)
 
 
 def test_few_examples_are_taken_whole(digits: Examples) -> None:
-    found = enough_examples([plan_of(linear(), digits.take(range(20)))], 1e-6)
+    found = enough([plan_of(linear(), digits.take(range(20)))], 1e-6)
     assert found.num_examples == found.largest == 20
 
 
@@ -92,7 +100,7 @@ def test_the_surface_is_that_of_the_same_examples_and_takes_over_what_was_measur
     digits: Examples, tmp_path: Path
 ) -> None:
     plan = plan_of(linear(), digits, attacked=True)
-    (chosen,) = enough_examples([plan], 100.0, cache_dir=tmp_path).plans
+    (chosen,) = enough([plan], 100.0, cache_dir=tmp_path).plans
     surface = run_plan(chosen, cache_dir=tmp_path)
     plain = run_plan(plan_of(linear(), chosen.examples, attacked=True))
     np.testing.assert_array_equal(surface.adversarial_loss, plain.adversarial_loss)
@@ -110,10 +118,10 @@ def test_samples_of_growing_size_contain_one_another(digits: Examples) -> None:
 def test_all_plans_share_the_largest_number(digits: Examples) -> None:
     tame, wild = plan_of(linear(), digits), plan_of(linear(1, scale=20.0), digits)
     until_se = 1.5 * max(errors_at(tame, FEWEST))
-    alone = [enough_examples([plan], until_se).num_examples for plan in (tame, wild)]
+    alone = [enough([plan], until_se).num_examples for plan in (tame, wild)]
     assert alone[0] == FEWEST < alone[1]
     for order in ([tame, wild], [wild, tame]):
-        found = enough_examples(order, until_se)
+        found = enough(order, until_se)
         assert [len(plan.examples) for plan in found.plans] == [max(alone)] * 2
         assert found.plans[0].spec["data"] == found.plans[1].spec["data"]
 
@@ -121,7 +129,7 @@ def test_all_plans_share_the_largest_number(digits: Examples) -> None:
 def test_a_plane_is_looked_at_in_its_corners(digits: Examples, tmp_path: Path) -> None:
     plan = plan_of(linear(), digits)
     plane = replace(plan, settings=replace(plan.settings, grid=Grid.parse("-1:1:3", "0:1:3")), num_directions=1)
-    (chosen,) = enough_examples([plane], 100.0, cache_dir=tmp_path).plans
+    (chosen,) = enough([plane], 100.0, cache_dir=tmp_path).plans
     surface = run_plan(chosen, cache_dir=tmp_path)
     corners = [point for point in chosen.points() if "reused_from" in surface.point_provenance(point)]
     assert corners == [(-1,), (0, 0, 0), (0, 0, 2), (0, 2, 0), (0, 2, 2)]
@@ -129,7 +137,7 @@ def test_a_plane_is_looked_at_in_its_corners(digits: Examples, tmp_path: Path) -
 
 def test_the_rule_is_part_of_the_key_and_of_the_words(digits: Examples) -> None:
     plan = plan_of(linear(), digits)
-    (chosen,) = enough_examples([plan], 100.0).plans
+    (chosen,) = enough([plan], 100.0).plans
     given = replace(chosen, sampling={})
     assert chosen.spec["data"] == {**given.spec["data"], "until_se": 100.0, "at_most": 600}
     assert chosen.key != given.key and not {"until_se", "at_most"} & set(given.spec["data"])
@@ -145,15 +153,63 @@ def test_the_rule_is_part_of_the_key_and_of_the_words(digits: Examples) -> None:
 @pytest.mark.parametrize("until_se", [0.0, -1.0, math.nan, math.inf], ids=str)
 def test_an_error_that_no_number_reaches_is_refused(digits: Examples, until_se: float) -> None:
     with pytest.raises(InputError, match="a standard error to reach is a finite number above 0, got"):
-        enough_examples([plan_of(linear(), digits)], until_se)
+        enough([plan_of(linear(), digits)], until_se)
 
 
 def test_plans_of_other_examples_are_refused(digits: Examples) -> None:
     plans = [plan_of(linear(), digits), plan_of(linear(), digits.take(range(300)))]
     with pytest.raises(InputError, match="one number of examples is chosen for plans of the same examples"):
-        enough_examples(plans, 0.1)
+        enough(plans, 0.1)
 
 
 def test_a_model_that_is_not_finite_at_an_end_gets_all_examples(digits: Examples) -> None:
-    found = enough_examples([plan_of(linear(shift=math.nan), digits)], 1.0)
+    found = enough([plan_of(linear(shift=math.nan), digits)], 1.0)
     assert found.num_examples == 600 and found.error == math.inf
+
+
+def asked(examples: Examples, until_se: Any, **changes: Any) -> Any:
+    arguments: dict[str, Any] = {"attack": None, "directions": 2, "grid": "-1:1:5", "device": "cpu", **changes}
+    return compute_surface(linear(scale=3.0), examples, until_se=until_se, **arguments)
+
+
+def test_compute_surface_takes_as_many_examples_as_the_error_needs(digits: Examples, tmp_path: Path) -> None:
+    plan = plan_of(linear(scale=3.0), digits)
+    wanted = max(errors_at(plan, FEWEST)) / 1.7
+    surface = asked(digits, wanted)
+    count = len(surface.example_ids)
+    assert FEWEST < count < 600
+    losses = [surface.centre.clean_loss, surface.clean_loss[0, 0], surface.clean_loss[0, -1]]
+    measured = [float(np.std(one.astype(np.float64), ddof=1)) / math.sqrt(count) for one in losses]
+    assert max(measured) <= wanted
+    assert measured == pytest.approx(errors_at(plan, count), rel=1e-5)
+    chosen = enough([plan], wanted).plans[0]
+    assert surface.key == chosen.key == asked(digits, wanted, cache_dir=tmp_path).key
+    np.testing.assert_array_equal(surface.clean_loss, run_plan(chosen).clean_loss)
+    assert describe_settings(surface)["Examples"].startswith(f"{count} of digits train (at random from 600, as many")
+    assert asked(digits, None).key == plan.key
+
+
+def test_compute_surface_says_when_all_examples_are_too_few(digits: Examples, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.WARNING, logger="landscape")
+    surface = asked(digits.take(range(120)), 1e-6)
+    assert len(surface.example_ids) == 120 and surface.spec["data"]["until_se"] == 1e-6
+    (warning,) = [record.getMessage() for record in caplog.records if record.levelno == logging.WARNING]
+    assert warning.startswith("120 of 120 examples, standard error at most ")
+    assert warning.endswith(": until_se=1e-06 needs more examples.")
+
+
+def test_whole_numbers_and_floats_are_one_key(digits: Examples) -> None:
+    assert asked(digits, 100).key == asked(digits, 100.0).key
+
+
+@pytest.mark.parametrize("until_se", [0, -1.0, math.nan, math.inf, "0.1"], ids=str)
+def test_compute_surface_refuses_what_no_number_reaches(digits: Examples, until_se: Any, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="a standard error to reach is a finite number above 0, got"):
+        asked(digits, until_se, cache_dir=tmp_path)
+    assert not list(tmp_path.iterdir())
+
+
+def test_until_se_goes_with_a_refined_plane(digits: Examples) -> None:
+    nodes = Grid.parse("-1:1:17", "-1:1:17")
+    surface = asked(digits, 100.0, grid=nodes, directions=1, refine=0.3)
+    assert len(surface.example_ids) == FEWEST and surface.complete and surface.grid.refine == 0.3

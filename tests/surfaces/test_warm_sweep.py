@@ -21,7 +21,7 @@ from landscape.models.registry import build_model
 from landscape.surfaces.compute import run_plan
 from landscape.surfaces.plan import SurfacePlan, plan_surface
 from landscape.surfaces.surface import CENTRE, Grid
-from landscape.surfaces.warm_sweep import WarmSweep, bias_at_ends, full_attack_at_ends, warm_started
+from landscape.surfaces.warm_sweep import WarmSweep, warm_started
 from landscape.weights import bind, displaced, parameters_of
 
 EPSILON, STEP, STEPS, FEW = 0.15, 0.04, 4, 2
@@ -110,16 +110,6 @@ def test_restarts_keep_their_own_chains(model: nn.Module, digits: Examples) -> N
     one = run_plan(warm_started(plan_of(model, digits), FEW))
     assert (both.adversarial_loss >= one.adversarial_loss).all()
     assert (both.adversarial_loss > one.adversarial_loss).any()
-
-
-def test_the_bias_compares_the_ends_with_the_full_attack(model: nn.Module, digits: Examples) -> None:
-    plan = warm_started(plan_of(model, digits), FEW)
-    warm, ends = run_plan(plan), run_plan(full_attack_at_ends(plan))
-    full = run_plan(plan_of(model, digits))
-    found = bias_at_ends(warm, ends)
-    assert list(found) == [-1.0, 0.5]
-    assert found[-1.0] == pytest.approx((warm.mean()[0, 0], full.mean()[0, 0]))
-    assert found[0.5] == pytest.approx((warm.mean()[0, 3], full.mean()[0, 3]))
 
 
 def test_key_and_words_say_it_and_other_nodes_are_another_family(model: nn.Module, digits: Examples) -> None:
