@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from landscape.analysis.directions import axis_label, is_sample, marks_of, symbol_of
+from landscape.analysis.directions import axis_label, has_named_directions, is_sample, marks_of, symbol_of
 from landscape.analysis.settings import describe_settings, measured_as, normalization_of, split_of
 from landscape.analysis.statistics import MIN_DIRECTIONS, summarize_curve
 from landscape.analysis.wording import quantity_words
@@ -51,8 +51,15 @@ def curves_caption(surfaces: Sequence[Surface], labels: Sequence[str], quantity:
 def series_caption(surfaces: Sequence[Surface], labels: Sequence[str]) -> str:
     """Caption of a series: means only."""
     splits = "; solid: train, dashed: test" if len({split_of(surface) for surface in surfaces}) > 1 else ""
-    lines = f"Lines: means over directions and examples, one for each epoch{splits}."
+    lines = f"Lines: {averaged(surfaces)}, one for each epoch{splits}."
     return f"{lines} {settings_caption(surfaces, labels)}"
+
+
+def averaged(surfaces: Sequence[Surface]) -> str:
+    """What the means of curves are over; a single direction is no mean."""
+    if all(len(surface.direction_ids) == 1 for surface in surfaces):
+        return "means over examples, along one direction"
+    return "means over directions and examples"
 
 
 def settings_caption(surfaces: Sequence[Surface], labels: Sequence[str]) -> str:
@@ -119,6 +126,8 @@ def _enumerated(labels: Sequence[str]) -> str:
 
 def _drawn(surfaces: Sequence[Surface], labels: Sequence[str], quantity: str) -> str:
     """What lines and bands are."""
+    if all(len(surface.direction_ids) == 1 for surface in surfaces):
+        return f"{_drawn_singly(surfaces)}, for these examples."
     if len(surfaces) > FEW_CURVES:
         return (
             "Lines: means over directions, for these examples. "
@@ -142,12 +151,24 @@ def _drawn(surfaces: Sequence[Surface], labels: Sequence[str], quantity: str) ->
 
 def _drawn_alone(surfaces: Sequence[Surface]) -> str:
     """What lines and marks are where no direction is a random one."""
-    several = any(len(surface.direction_ids) > 1 for surface in surfaces)
-    thin = "Thin lines: one direction each; thick: the mean over these very directions, which are no random sample"
-    lines = thin if several else "Lines: along one direction"
-    if any(marks_of(surface) for surface in surfaces):
-        lines += "; diamonds: other checkpoints, each with the value measured at its own weights"
-    return lines
+    each = "one direction each"
+    if len(surfaces) > 1 and any(has_named_directions(surface) for surface in surfaces):
+        each += " (colours: as the thick lines, dashes: which direction)"
+    thin = f"Thin lines: {each}; thick: the mean over these very directions, which are no random sample"
+    return f"{thin}{_drawn_marks(surfaces)}"
+
+
+def _drawn_singly(surfaces: Sequence[Surface]) -> str:
+    """What lines and marks are where every surface has one direction, so that nothing is averaged over directions."""
+    lines = "Line: along one direction" if len(surfaces) == 1 else "Lines: along one direction each"
+    band = ", so without a band" if any(is_sample(surface) for surface in surfaces) else ""
+    return f"{lines}{band}{_drawn_marks(surfaces)}"
+
+
+def _drawn_marks(surfaces: Sequence[Surface]) -> str:
+    if not any(marks_of(surface) for surface in surfaces):
+        return ""
+    return "; diamonds: other checkpoints, each with the value measured at its own weights"
 
 
 def _leaves_range(surfaces: Sequence[Surface], quantity: str) -> bool:

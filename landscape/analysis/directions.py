@@ -107,20 +107,41 @@ def axis_label(surfaces: Sequence[Surface]) -> str | None:
 def plane_labels(surface: Surface, directions: tuple[int, int]) -> tuple[str, str]:
     """Labels of the two axes of a plane: what its directions are, where that is known, else their numbers."""
     kind = kind_of(surface)
-    shares = findings_of(surface).get("explained_variance")
     words = [f"direction {number}" for number in directions]
     if kind == TOWARDS:
         words = [f"towards {mark.name}" for mark in marks_of(surface)][:2]
-    elif kind == PRINCIPAL:
-        words = [f"principal component {number + 1}" for number in directions]
-        if isinstance(shares, list) and len(shares) > max(directions) and all(_is_number(share) for share in shares):
-            words = [f"{word}, {100 * shares[number]:.1f} %" for word, number in zip(words, directions, strict=True)]
-    elif kind == HESSIAN:
-        words = [f"Hessian eigenvector {number + 1}" for number in directions]
+    elif kind in (PRINCIPAL, HESSIAN):
+        words = [direction_name(surface, number) for number in directions]
     elif kind == WORST_CASE:
         words = ["worst case", "random direction"]
     first, second = words if len(words) == 2 else [f"direction {number}" for number in directions]
     return f"α ({first})", f"β ({second})"
+
+
+def direction_name(surface: Surface, number: int, *, measured: bool = True) -> str:
+    """What direction `number`, counted from 0, is called: by its place among those of its kind, counted from 1.
+
+    Args:
+        surface: along directions, or over planes, that are no random sample.
+        number: of the direction.
+        measured: say also its recorded eigenvalue or share of the variance.
+    """
+    kind = kind_of(surface)
+    names = {PRINCIPAL: "principal component", HESSIAN: "Hessian eigenvector"}
+    name = f"{names.get(kind, f'{kind} direction')} {number + 1}"
+    topic, words = {
+        PRINCIPAL: ("explained_variance", "{:.1%}"),
+        HESSIAN: ("eigenvalues", "λ = {:.4g}"),
+    }.get(kind, ("", ""))
+    values = findings_of(surface).get(topic)
+    if not measured or not isinstance(values, list) or len(values) <= number or not _is_number(values[number]):
+        return name
+    return f"{name}, {words.format(values[number]).replace('%', ' %')}"
+
+
+def has_named_directions(surface: Surface) -> bool:
+    """Whether a surface runs along several directions that are told apart, because they are no random sample."""
+    return len(surface.direction_ids) > 1 and not is_sample(surface)
 
 
 def symbol_of(surfaces: Sequence[Surface]) -> str:

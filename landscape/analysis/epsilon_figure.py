@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from landscape.analysis.captions import alpha_label, masked_sentences, settings_line
+from landscape.analysis.captions import alpha_label, averaged, masked_sentences, settings_line
 from landscape.analysis.layout import Page, compose
 from landscape.analysis.samples import require_line
 from landscape.analysis.settings import (
@@ -133,8 +133,8 @@ def draw_epsilon_plane(axes: Axes, plane: EpsilonPlane, values: Floats, scale: A
 
 def epsilon_caption(planes: Sequence[EpsilonPlane]) -> str:
     """Caption: what a cell is, every setting, and what is masked."""
-    drawn = "Cells: means over directions and examples at one α and ε, the same colours in all panels."
     surfaces, labels = _labelled(planes)
+    drawn = f"Cells: {averaged(surfaces)}, at one α and ε; the same colours in all panels."
     return " ".join([drawn, epsilon_settings(planes), *masked_sentences(surfaces, labels)])
 
 

@@ -270,15 +270,8 @@ def _caption(every: Sequence[GroupedSurface], grouping: Grouping, show: str, par
     if grouping.by == "loss":
         edges = ", ".join(f"{edge:g}" for edge in grouping.edges)
         how += f", edges {edges}, each group from its lower edge up to below its upper one"
-    bands = "bands: 95 % t-interval of it over directions, for these examples"
-    if len({group.index for grouped in every for group in grouped.groups}) > MOST_BANDS:
-        bands = f"bands are not drawn for more than {MOST_BANDS} groups"
     less = {"change": "g(α) − g(0)", "raw": "g(α)", "both": "g(α) − g(0) and g(α)"}[show]
-    sentences = [
-        f"{how}.",
-        f"Lines: {less}, mean over directions of the mean over the members of a group; {bands}. Groups without members "
-        "are absent.",
-    ]
+    sentences = [f"{how}.", f"Lines: {less}, {_lines_and_bands(every)}. Groups without members are absent."]
     if any(group.few for grouped in every for group in grouped.groups):
         sentences.append(
             f"Grey and dashed: groups with fewer than {MIN_MEMBERS} examples, with their number; they do not set the "
@@ -287,3 +280,13 @@ def _caption(every: Sequence[GroupedSurface], grouping: Grouping, show: str, par
     if parted is not None:
         sentences.append(f"The series parts at {parted.words}, where a row ends.")
     return " ".join([*sentences, settings_caption(surfaces, [grouped.label for grouped in every])])
+
+
+def _lines_and_bands(every: Sequence[GroupedSurface]) -> str:
+    """What the lines are means over, and what the bands around them are."""
+    if all(len(grouped.surface.direction_ids) == 1 for grouped in every):
+        return "mean over the members of a group along one direction, so without bands"
+    bands = "bands: 95 % t-interval of it over directions, for these examples"
+    if len({group.index for grouped in every for group in grouped.groups}) > MOST_BANDS:
+        bands = f"bands are not drawn for more than {MOST_BANDS} groups"
+    return f"mean over directions of the mean over the members of a group; {bands}"

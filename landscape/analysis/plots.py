@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from landscape.analysis.captions import FEW_CURVES, alpha_label, value_label
+from landscape.analysis.directions import direction_name, has_named_directions
 from landscape.analysis.marks import draw_marks
 from landscape.analysis.samples import centre_values, require_line
 from landscape.analysis.statistics import summarize_curve
-from landscape.analysis.style import Curve, style_curves
+from landscape.analysis.style import Curve, direction_looks, style_curves
 from landscape.analysis.wording import quantity_words
 
 if TYPE_CHECKING:
@@ -21,6 +22,16 @@ if TYPE_CHECKING:
 
 BAND = 0.18
 """Opacity of the bands."""
+
+MOST_NAMED_DIRECTIONS = 12
+"""More directions than these are thin lines without names."""
+
+THIN: dict[str, Any] = {"linewidth": 0.7, "alpha": 0.4, "zorder": 2}
+
+NAMED: dict[str, Any] = {"linewidth": 1.1, "alpha": 0.9, "zorder": 2.5, "markerfacecolor": "white"}
+
+NEUTRAL = "#555555"
+"""Of what a legend says about the lines of several curves."""
 
 
 def plot_curves(
@@ -35,7 +46,8 @@ def plot_curves(
     The interval is over directions, for the measured examples, and cut off where no value can lie; with fewer than
     three directions there is none. It does not widen the y range, which is that of the lines. Of more than three
     surfaces only the means are drawn. Points that are missing or not finite are left out. Every mean carries its
-    label: call `axes.legend()` for a legend.
+    label, and so do eigenvectors, principal components and other directions that are no random sample: call
+    `axes.legend()` for a legend. A single direction is its own mean.
 
     Args:
         axes: where to draw.
@@ -64,12 +76,12 @@ def draw_curves(axes: Axes, curves: Sequence[Curve], *, quantity: str = "loss", 
     surfaces = [curve.surface for curve in curves]
     scale = quantity_words(quantity, surfaces).scale
     spread = len(curves) <= FEW_CURVES
-    # All thin lines lie below all means, so that no checkpoint hides another's mean.
-    for curve in curves if spread else ():
-        _draw_directions(axes, curve, quantity, scale, centred)
     for curve in curves:
         draw_mean(axes, curve, quantity=quantity, centred=centred, band=BAND if spread else 0.0)
         draw_marks(axes, curve, quantity=quantity, scale=scale, centred=centred)
+    # Thin lines lie below all means, so that no checkpoint hides another's mean, and follow them in the legend.
+    for curve in curves if spread else ():
+        _draw_directions(axes, curve, quantity, scale, centred, alone=len(curves) == 1)
     axes.set_xlabel(alpha_label(surfaces))
     axes.set_ylabel(value_label(quantity, surfaces, centred=centred))
     return axes
@@ -98,9 +110,19 @@ def draw_mean(axes: Axes, curve: Curve, *, quantity: str, centred: bool, band: f
     return axes
 
 
-def _draw_directions(axes: Axes, curve: Curve, quantity: str, scale: float, centred: bool) -> None:
+def _draw_directions(axes: Axes, curve: Curve, quantity: str, scale: float, centred: bool, *, alone: bool) -> None:
     require_line(curve.surface)
-    lines = scale * curve.surface.mean(quantity)
-    shift = scale * float(centre_values(curve.surface, quantity).mean()) if centred else 0.0
-    for line in lines:
-        axes.plot(curve.surface.grid.alpha, line - shift, color=curve.colour, linewidth=0.7, alpha=0.4, zorder=2)
+    lines, alpha = scale * curve.surface.mean(quantity), curve.surface.grid.alpha
+    if len(lines) == 1:
+        return
+    lines = lines - (scale * float(centre_values(curve.surface, quantity).mean()) if centred else 0.0)
+    if not has_named_directions(curve.surface) or len(lines) > MOST_NAMED_DIRECTIONS:
+        for line in lines:
+            axes.plot(alpha, line, color=curve.colour, **THIN)
+        return
+    looks = direction_looks(len(lines), curve.colour, alone=alone)
+    for number, line, look in zip(curve.surface.direction_ids, lines, looks, strict=True):
+        name = direction_name(curve.surface, int(number), measured=alone)
+        axes.plot(alpha, line, label=name if alone else "_", **(NAMED | look))
+        if not alone:  # the legend's line is of no curve's colour, because all curves share it
+            axes.plot([], [], label=name, **(NAMED | look | {"color": NEUTRAL}))

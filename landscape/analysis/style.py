@@ -131,6 +131,24 @@ def _additions(surfaces: Sequence[Surface]) -> list[str]:
     return [f"#{number}" for number in range(1, len(surfaces) + 1)]
 
 
+def direction_looks(count: int, colour: str, *, alone: bool) -> list[dict[str, Any]]:
+    """How the thin lines of named directions are drawn: no two of the first twelve alike, also without colours of four.
+
+    Args:
+        count: of directions.
+        colour: of their curve, which they share unless it is `alone` in its figure: then it stays the mean's.
+        alone: whether colours may tell directions apart.
+    """
+    free = [other for other in COLOURS if other != colour] if alone else [colour]
+    looks = []
+    for number in range(count):
+        line, marker = LINE_STYLES[number % len(LINE_STYLES)], "None"
+        if not alone and number >= len(LINE_STYLES):
+            marker = MARKERS[number // len(LINE_STYLES) % len(MARKERS)]
+        looks.append({"color": free[number % len(free)], "linestyle": line, "marker": marker, "markersize": 3.0})
+    return looks
+
+
 def compares_splits(surfaces: Sequence[Surface]) -> bool:
     """Whether some weights were measured on more than one split."""
     splits: dict[Any, set[str | None]] = {}

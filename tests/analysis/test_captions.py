@@ -92,6 +92,16 @@ def test_more_than_three_curves_are_means_alone() -> None:
     assert curves_caption(surfaces[:3], list("abc")).startswith("Thin lines: one direction each")
 
 
+def test_a_single_direction_is_no_mean() -> None:
+    surface = make_surface(num_directions=1, num_examples=5)
+    assert curves_caption([surface], ["a"]).startswith(
+        "Line: along one direction, so without a band, for these examples."
+    )
+    assert curves_caption([surface] * 4, list("abcd")).startswith("Lines: along one direction each, so without a band")
+    assert series_caption([surface], ["epoch 1"]).startswith("Lines: means over examples, along one direction, one for")
+    assert "thick: their mean" in curves_caption([surface, make_surface(num_directions=3, num_examples=5)], ["a", "b"])
+
+
 def test_caption_says_where_a_band_is_cut_off() -> None:
     surface = make_surface(num_directions=3, num_examples=20)
     assert "cut off where no value can lie" in curves_caption([surface], ["at"], "robust-error")

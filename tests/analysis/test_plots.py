@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -46,7 +47,7 @@ def test_thin_lines_are_directions_and_the_thick_one_is_their_mean(quantity: str
     axes = new_axes()
     assert plot_curves(axes, surface, quantity=quantity, centred=centred) is axes
     lines: list[Any] = list(axes.get_lines())
-    *thin, mean = lines
+    mean, *thin = lines
     means = scale * (surface.mean(quantity) - (surface.centre_mean(quantity) if centred else 0.0))
     assert len(thin) == 4
     for line, expected in zip(thin, means, strict=True):
@@ -55,6 +56,49 @@ def test_thin_lines_are_directions_and_the_thick_one_is_their_mean(quantity: str
     np.testing.assert_allclose(mean.get_ydata(), means.mean(axis=0), atol=1e-12)
     assert mean.get_linewidth() > 2 * thin[0].get_linewidth()
     assert mean.get_label() == "digits-at"
+
+
+def eigenvectors(count: int = 3, weights: str = "weights-0") -> Surface:
+    """A surface along eigenvectors, with their eigenvalues as a real one records them."""
+    made = make_surface(num_directions=count, num_examples=5, directions={"kind": "hessian"}, weights=weights)
+    values = {"eigenvalues": [8.5, 4.25, 2.0, *[1.0] * count][:count]}
+    return replace(made, provenance=({**made.provenance[0], "directions": values},))
+
+
+def test_the_lines_of_a_single_curve_are_named_and_look_different() -> None:
+    axes = new_axes()
+    plot_curves(axes, eigenvectors(8))
+    assert axes.get_legend_handles_labels()[1][:4] == [
+        "digits-at", "Hessian eigenvector 1, λ = 8.5", "Hessian eigenvector 2, λ = 4.25",
+        "Hessian eigenvector 3, λ = 2",
+    ]  # fmt: skip
+    looks = [(line.get_color(), line.get_linestyle(), str(line._dash_pattern)) for line in axes.get_lines()]
+    assert len(set(looks)) == 9
+    assert len({look[0] for look in looks[:7]}) == 7
+
+
+def test_the_lines_of_several_curves_share_names_and_have_the_colours_of_their_means() -> None:
+    axes = new_axes()
+    plot_curves(axes, [eigenvectors(2), eigenvectors(2, weights="weights-1")], ["at", "awp"])
+    labels = list(dict.fromkeys(axes.get_legend_handles_labels()[1]))
+    assert labels == ["at", "awp", "Hessian eigenvector 1", "Hessian eigenvector 2"]
+    first, second, *thin = [line for line in axes.get_lines() if len(np.atleast_1d(line.get_xdata()))]
+    assert [line.get_color() for line in thin] == [first.get_color()] * 2 + [second.get_color()] * 2
+
+
+@pytest.mark.parametrize(
+    "surface", [make_surface(num_directions=4, num_examples=5), eigenvectors(13)], ids=["random", "many"]
+)
+def test_random_and_very_many_directions_have_no_names(surface: Surface) -> None:
+    axes = new_axes()
+    plot_curves(axes, surface)
+    assert axes.get_legend_handles_labels()[1] == ["digits-at"]
+
+
+def test_a_single_direction_is_one_line() -> None:
+    axes = new_axes()
+    plot_curves(axes, make_surface(num_directions=1, num_examples=5))
+    assert len(axes.get_lines()) == 1
 
 
 def test_band_needs_three_directions() -> None:
@@ -99,8 +143,8 @@ def test_points_that_are_not_finite_are_gaps_not_numbers() -> None:
     axes = new_axes()
     plot_curves(axes, [surface])
     lines = axes.get_lines()
-    assert [bool(np.isnan(line.get_ydata()[4])) for line in lines] == [False, True, True, False]
-    assert lines[3].get_ydata()[4] == pytest.approx(surface.mean()[0, 4])
+    assert [bool(np.isnan(line.get_ydata()[4])) for line in lines] == [False, False, True, True]
+    assert lines[0].get_ydata()[4] == pytest.approx(surface.mean()[0, 4])
 
 
 def test_a_surface_over_a_plane_is_refused() -> None:
