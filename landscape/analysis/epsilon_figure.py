@@ -40,6 +40,12 @@ NO_VALUE = "#bbbbbb"
 MOST_TICKS = 12
 """Epsilons that are all named on the axis."""
 
+LABEL_ROOM = 0.07
+"""Part of the vertical axis that the name of an epsilon takes."""
+
+BAR_TICKS = 8
+"""About so many numbers stand beside the colours."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class EpsilonPlane:
@@ -108,34 +114,43 @@ def epsilon_figure(planes: Sequence[EpsilonPlane], *, quantity: str = "loss", ti
                 formula = "g(α) − g(0) at each ε" if centred else "g(α)"
                 axes.set_title(f"{plane.label}: {formula}" if len(planes) > 1 else formula)
                 axes.tick_params(labelleft=axes is row[0], labelbottom=axes in panels[-1])
-            row[0].set_ylabel(f"ε of the attack ({_norm(plane)})")
+            rows = "" if _is_to_scale(plane.epsilons) else ", rows not to scale"
+            row[0].set_ylabel(f"ε of the attack ({_norm(plane)}{rows})")
         for axes in panels[-1]:
             axes.set_xlabel(alpha_label(surfaces))
         bar = figure.colorbar(scale, ax=panels, aspect=22 * len(planes), pad=0.012)
         bar.ax.grid(False)
+        if _is_bent(words):
+            bar.set_ticks(ticks := _bar_ticks(scale.norm), labels=[f"{tick:g}" for tick in ticks])
         bar.set_label(f"{words.title} ({words.unit})")
 
     heading = title or (planes[0].label if len(planes) == 1 else None)
-    page = Page(rows=len(planes), panel_height=3.4, caption=epsilon_caption(planes), title=heading)
+    page = Page(rows=len(planes), panel_height=3.4, caption=epsilon_caption(planes, quantity), title=heading)
     return compose(page, draw)
 
 
 def draw_epsilon_plane(axes: Axes, plane: EpsilonPlane, values: Floats, scale: Any) -> Axes:
-    """Draw (E, A) `values` as cells around their nodes, alpha to the right and epsilon upwards."""
-    alphas, epsilons = _edges(plane.alpha), _edges(np.asarray(plane.epsilons))
+    """Draw (E, A) `values` as cells around their nodes, alpha to the right and epsilon upwards.
+
+    Rows are of one height, and not to scale, where the names of epsilons to scale would cover one another.
+    """
+    heights = plane.epsilons if _is_to_scale(plane.epsilons) else tuple(range(len(plane.epsilons)))
+    alphas, epsilons = _edges(plane.alpha), _edges(np.asarray(heights, dtype=np.float64))
     axes.pcolormesh(alphas, epsilons, np.ma.masked_invalid(values), cmap=scale.cmap, norm=scale.norm, rasterized=True)
     axes.set_facecolor(NO_VALUE)
     axes.grid(False)
     step = -(-len(plane.epsilons) // MOST_TICKS)
-    axes.set_yticks(plane.epsilons[::step], sizes_in_words(plane.epsilons)[::step])
+    axes.set_yticks(heights[::step], sizes_in_words(plane.epsilons)[::step])
     return axes
 
 
-def epsilon_caption(planes: Sequence[EpsilonPlane]) -> str:
+def epsilon_caption(planes: Sequence[EpsilonPlane], quantity: str = "loss") -> str:
     """Caption: what a cell is, every setting, and what is masked."""
     surfaces, labels = _labelled(planes)
-    drawn = f"Cells: {averaged(surfaces)}, at one α and ε; the same colours in all panels."
-    return " ".join([drawn, epsilon_settings(planes), *masked_sentences(surfaces, labels)])
+    drawn = f"Cells: {averaged(surfaces)}, at one α and ε; the same colours in all panels"
+    if _is_bent(quantity_words(quantity, surfaces)):
+        drawn += ", by the square root above the lowest value"
+    return " ".join([f"{drawn}.", epsilon_settings(planes), *masked_sentences(surfaces, labels)])
 
 
 def epsilon_settings(planes: Sequence[EpsilonPlane]) -> str:
@@ -180,7 +195,7 @@ def _plane(label: str, surfaces: Sequence[Surface]) -> EpsilonPlane:
 
 
 def _colour_scale(values: Sequence[Sequence[Floats]], words: QuantityWords) -> Any:
-    """From the smallest to the largest value; by square roots for a loss that starts at 0, whose valley is wide."""
+    """From the smallest to the largest value, by square roots if `_is_bent`."""
     import matplotlib
     from matplotlib.cm import ScalarMappable
     from matplotlib.colors import PowerNorm
@@ -188,8 +203,34 @@ def _colour_scale(values: Sequence[Sequence[Floats]], words: QuantityWords) -> A
     every = np.concatenate([part.ravel() for parts in values for part in parts])
     finite = every[np.isfinite(every)]
     low, high = (float(finite.min()), float(finite.max())) if finite.size else (0.0, 1.0)
-    power = 0.5 if words.lowest == 0 and np.isinf(words.highest) else 1.0
+    power = 0.5 if _is_bent(words) else 1.0
     return ScalarMappable(PowerNorm(power, low, high if high > low else low + 1.0), matplotlib.colormaps[COLOURS])
+
+
+def _is_to_scale(epsilons: Sequence[float]) -> bool:
+    """Whether every epsilon that is named has room for its name where it lies."""
+    step = -(-len(epsilons) // MOST_TICKS)
+    edges = _edges(np.asarray(epsilons))
+    gaps = np.diff(np.asarray(epsilons)[::step])
+    return bool((gaps >= LABEL_ROOM * (edges[-1] - edges[0])).all())
+
+
+def _bar_ticks(norm: Any) -> list[float]:
+    """Round numbers at about equal distances of a colour bar, whatever its scale."""
+    exact = [float(value) for value in norm.inverse(np.linspace(0.0, 1.0, BAR_TICKS + 1))]
+    ticks = [exact[0]] if exact[0] == 0.0 else []
+    for before, value in zip(exact, exact[1:], strict=False):
+        coarsest = (value - before) / 2
+        power = 10.0 ** np.floor(np.log10(coarsest))
+        unit = power * max(factor for factor in (1, 2, 5) if factor * power <= coarsest)
+        multiple = np.floor(value / unit) if value == exact[-1] else round(value / unit)
+        ticks.append(float(f"{unit * multiple:.12g}"))
+    return list(dict.fromkeys(ticks))
+
+
+def _is_bent(words: QuantityWords) -> bool:
+    """Whether colours follow the square root of a quantity: of a loss that starts at 0, whose valley is wide."""
+    return words.lowest == 0 and bool(np.isinf(words.highest))
 
 
 def _norm(plane: EpsilonPlane) -> str:

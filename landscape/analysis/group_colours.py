@@ -1,4 +1,4 @@
-"""How groups look: an ordered scale for groups by loss, distinct colours for classes, grey for small ones."""
+"""How groups look: an ordered scale for groups by loss, distinct colours for classes, thin lines for small ones."""
 
 from __future__ import annotations
 
@@ -22,6 +22,10 @@ FEW_COLOUR = "#8a8a8a"
 _FEW_LINES: tuple[Any, ...] = ((0, (4, 2)), (0, (1.2, 1.6)), (0, (7, 2, 1.5, 2)), (0, (10, 3)), (0, (3, 4)))
 
 
+_ROUNDS = (LINE_STYLES[0], LINE_STYLES[2], LINE_STYLES[1], LINE_STYLES[3])
+"""Lines of the first classes, and of those that use the same colours once more."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class GroupLook:
     """How a group is drawn wherever it has enough members.
@@ -31,18 +35,29 @@ class GroupLook:
         colour: of its line and its part of the bars.
         linestyle: any line style of matplotlib.
         marker: any marker of matplotlib, drawn at every node.
+        hatch: of its part of the bars, where its colour is used a second time.
     """
 
     name: str
     colour: str
     linestyle: Any = "solid"
     marker: str = "None"
+    hatch: str = ""
 
     def curve(self, group: Group) -> Curve:
         """The group as a curve."""
         return Curve(
             surface=group.surface, label=self.name, colour=self.colour, linestyle=self.linestyle, marker=self.marker
         )
+
+    def small(self, position: int) -> dict[str, Any]:
+        """How its line is drawn where it has few members, at a position among the small groups of a panel.
+
+        Groups with markers keep their colour and line; those of an ordered scale are grey and told apart by dashes.
+        """
+        if self.marker == "None":
+            return {"color": FEW_COLOUR, "linestyle": few_look(position), "linewidth": 1.1}
+        return {"linewidth": 0.8, "markersize": 4.6, "markeredgewidth": 0.8, "markerfacecolor": "white"}
 
 
 def group_looks(indices: Sequence[int], grouping: Grouping) -> dict[int, GroupLook]:
@@ -53,8 +68,9 @@ def group_looks(indices: Sequence[int], grouping: Grouping) -> dict[int, GroupLo
         index: GroupLook(
             name=grouping.name(index),
             colour=COLOURS[index % len(COLOURS)],
-            linestyle=LINE_STYLES[0 if index < len(COLOURS) else 2],
+            linestyle=_ROUNDS[index // len(COLOURS) % len(_ROUNDS)],
             marker=MARKERS[(index + index // len(COLOURS)) % len(MARKERS)],
+            hatch="" if index < len(COLOURS) else "//",
         )
         for index in indices
     }

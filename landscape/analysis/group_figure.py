@@ -7,14 +7,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from landscape.analysis.captions import alpha_label, settings_caption, value_label
-from landscape.analysis.group_colours import FEW_COLOUR, GroupLook, few_look, group_looks, text_colour
+from landscape.analysis.group_colours import FEW_COLOUR, GroupLook, group_looks, text_colour
 from landscape.analysis.groups import MIN_MEMBERS, Group, GroupedSurface, Grouping, ordered
 from landscape.analysis.layout import Page, compose_freely, settled, shortened
 from landscape.analysis.loss_words import losses_of
 from landscape.analysis.plots import draw_mean
 from landscape.analysis.samples import require_line
 from landscape.analysis.settings import is_attacked
-from landscape.analysis.style import Curve
 from landscape.errors import InputError
 
 if TYPE_CHECKING:
@@ -26,8 +25,11 @@ SHOWN = {"change": (True,), "raw": (False,), "both": (True, False)}
 
 MOST_COLUMNS = 4
 
-MOST_FEW = 8
+MOST_FEW = 10
 """Groups with too few members that a panel lists one by one."""
+
+ONE_COLUMN = 5
+"""More of them are listed in two columns."""
 
 LEGEND_LINE = 0.08
 """Height of a line of a panel's legend, of the panel's height."""
@@ -85,7 +87,7 @@ def group_figure(
     """One curve for each group: a column of panels for each checkpoint, a row for each split, and bars of the sizes.
 
     All panels that show the same have one y range, that of the groups with at least `MIN_MEMBERS` members. Smaller ones
-    are grey and dashed, with their number; empty ones are absent.
+    are thin (classes: with hollow markers; groups by loss: grey and dashed), with their number; empty ones are absent.
 
     Args:
         checkpoints: the grouped surfaces of each checkpoint, one for each split.
@@ -127,21 +129,21 @@ def group_figure(
 def draw_groups(
     axes: Axes, grouped: GroupedSurface, looks: dict[int, GroupLook], *, quantity: str = "loss", centred: bool = True
 ) -> Axes:
-    """Draw the curve of every group with its band; small ones grey, listed with their number in the panel's legend."""
+    """Draw the curve of every group with its band; small ones thin, listed with their number in the panel's legend."""
     few = [group for group in grouped.groups if group.few]
     band = BAND if len(looks) <= MOST_BANDS else 0.0
     for group in grouped.groups:
         if not group.few:
             curve = looks[group.index].curve(group)
-            line: Any = {"label": "_", "linewidth": 1.7, "markersize": 3.0}
-            draw_mean(axes, curve, quantity=quantity, centred=centred, band=band, **line)
+            draw_mean(
+                axes, curve, quantity=quantity, centred=centred, band=band, label="_", linewidth=1.7, markersize=3.0
+            )
     limits = axes.dataLim.frozen()
     lines = []
     for position, group in enumerate(few):
-        curve = Curve(
-            surface=group.surface, label=group.name, colour=FEW_COLOUR, linestyle=few_look(position), marker="None"
-        )
-        draw_mean(axes, curve, quantity=quantity, centred=centred, band=0.0, label="_", linewidth=1.1, zorder=2.1)
+        look = looks[group.index]
+        line = {"label": "_", "zorder": 2.1, **look.small(position)}
+        draw_mean(axes, look.curve(group), quantity=quantity, centred=centred, band=0.0, **line)
         lines.append(axes.lines[-1])
     if len(few) < len(grouped.groups):
         axes.dataLim.set(limits)  # a handful of examples does not set the scale of the others
@@ -201,7 +203,8 @@ def _make_room(axes: Axes, every: Sequence[GroupedSurface]) -> None:
     """Room for the panels' legends above curves of g(alpha), which have no hollow that all of them leave."""
     listed = max(sum(group.few for group in grouped.groups) for grouped in every)
     low, high = axes.get_ylim()
-    axes.set_ylim(low, high + LEGEND_LINE * min(listed, MOST_FEW) * (high - low))
+    num_lines = -(-min(listed, MOST_FEW) // _num_columns(listed))
+    axes.set_ylim(low, high + LEGEND_LINE * num_lines * (high - low))
 
 
 def _panel_title(grouped: GroupedSurface, num_columns: int) -> str:
@@ -221,7 +224,9 @@ def _label_groups(axes: Axes, looks: dict[int, GroupLook], some_few: bool) -> No
     for look in looks.values():
         axes.plot([], [], color=look.colour, linestyle=look.linestyle, marker=look.marker, label=look.name)
     if some_few:
-        axes.plot([], [], color=FEW_COLOUR, linestyle=few_look(0), label=f"fewer than {MIN_MEMBERS} examples")
+        any_look = next(iter(looks.values()))
+        line = {"color": FEW_COLOUR, "marker": any_look.marker, **any_look.small(0)}
+        axes.plot([], [], label=f"fewer than {MIN_MEMBERS} examples", **line)
 
 
 def _list_few(axes: Axes, few: Sequence[Group], lines: Sequence[Any]) -> None:
@@ -231,7 +236,12 @@ def _list_few(axes: Axes, few: Sequence[Group], lines: Sequence[Any]) -> None:
         names[-1] = f"and {len(few) - MOST_FEW + 1} more groups"
     look: dict[str, Any] = {"frameon": True, "framealpha": 0.8, "edgecolor": "none", "borderpad": 0.2}
     look |= {"fontsize": 7.5, "handlelength": 2.6, "labelspacing": 0.25}
-    axes.legend(list(lines[: len(names)]), names, loc="upper center", **look)
+    axes.legend(list(lines[: len(names)]), names, loc="upper center", ncols=_num_columns(len(names)), **look)
+
+
+def _num_columns(num_listed: int) -> int:
+    """Of a panel's legend."""
+    return 1 if num_listed <= ONE_COLUMN else 2
 
 
 def _draw_sizes(axes: Axes, every: Sequence[GroupedSurface], looks: dict[int, GroupLook]) -> None:
@@ -240,11 +250,14 @@ def _draw_sizes(axes: Axes, every: Sequence[GroupedSurface], looks: dict[int, Gr
         left = 0.0
         for group in grouped.groups:
             look, width = looks[group.index], 100 * group.share
-            axes.barh(row, width, left=left, height=0.8, color=look.colour, edgecolor="white", linewidth=0.6)
+            bar: dict[str, Any] = {"color": look.colour, "hatch": look.hatch, "edgecolor": "white", "linewidth": 0.6}
+            axes.barh(row, width, left=left, height=0.8, **bar)
             if group.share >= LEAST_SHARE:
                 where = left + width / 2
                 ink = text_colour(look.colour)
-                axes.text(where, row, str(group.size), ha="center", va="center", fontsize=8, color=ink)
+                behind = {"facecolor": look.colour, "edgecolor": "none", "pad": 2.5}
+                number: dict[str, Any] = {"ha": "center", "va": "center", "fontsize": 8, "color": ink, "bbox": behind}
+                axes.text(where, row, str(group.size), **number)
             left += width
     axes.set_yticks(range(len(every)), [_panel_title(grouped, 3) for grouped in every])
     axes.invert_yaxis()
@@ -273,8 +286,9 @@ def _caption(every: Sequence[GroupedSurface], grouping: Grouping, show: str, par
     less = {"change": "g(α) − g(0)", "raw": "g(α)", "both": "g(α) − g(0) and g(α)"}[show]
     sentences = [f"{how}.", f"Lines: {less}, {_lines_and_bands(every)}. Groups without members are absent."]
     if any(group.few for grouped in every for group in grouped.groups):
+        small = "Grey and dashed" if grouping.by == "loss" else "Thin, with hollow markers"
         sentences.append(
-            f"Grey and dashed: groups with fewer than {MIN_MEMBERS} examples, with their number; they do not set the "
+            f"{small}: groups with fewer than {MIN_MEMBERS} examples, with their number; they do not set the "
             "range of the panels."
         )
     if parted is not None:

@@ -18,7 +18,7 @@ DPI = 150
 MARGIN = 0.15
 """Inches around title, legend and caption."""
 
-CAPTION_SIZE = 9.0
+CAPTION_SIZE, TITLE_SIZE = 9.0, 11.5
 """Points."""
 
 LONGEST_LABEL = 60
@@ -76,11 +76,11 @@ def compose_freely(page: Page, draw: Callable[[Figure], None]) -> Figure:
     return figure
 
 
-def wrapped(figure: Figure, text: str, *, width: float, size: float) -> list[str]:
+def wrapped(figure: Figure, text: str, *, width: float, size: float, weight: str = "normal") -> list[str]:
     """`text` in lines of at most `width` inches in the figure's font at `size` points."""
     from matplotlib.font_manager import FontProperties
 
-    renderer, font = _renderer(figure), FontProperties(size=size)
+    renderer, font = _renderer(figure), FontProperties(size=size, weight=weight)
 
     def fits(line: str) -> bool:
         pixels, _, _ = renderer.get_text_width_height_descent(line, font, False)
@@ -110,7 +110,9 @@ def shortened(label: str, longest: int = LONGEST_LABEL) -> str:
 def _arrange(figure: Figure, page: Page) -> None:
     """Give title, legend, panels and caption their own bands, and the figure the height of their sum."""
     bands = page.width - 2 * MARGIN
-    title = figure.text(0.5, 1.0, page.title or "", ha="center", va="top", fontsize=11.5, fontweight="bold")
+    look: dict[str, Any] = {"fontsize": TITLE_SIZE, "fontweight": "bold"}
+    heading = wrapped(figure, page.title or "", width=bands, size=TITLE_SIZE, weight="bold")
+    title = figure.text(0.5, 1.0, "\n".join(heading), ha="center", va="top", **look)
     lines = wrapped(figure, page.caption, width=bands, size=CAPTION_SIZE)
     caption = figure.text(
         0.0, 0.0, "\n".join(lines), va="bottom", fontsize=CAPTION_SIZE, color="#333333", linespacing=1.3

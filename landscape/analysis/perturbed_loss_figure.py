@@ -34,6 +34,9 @@ KIND_LINES = {NONE: "solid", ADVERSARIAL: LINE_STYLES[0], RANDOM: LINE_STYLES[1]
 WIDE_RANGE = 30.0
 """Largest over smallest gamma from which on the axis is logarithmic above the smallest."""
 
+TICK_ROOM = 0.1
+"""Part of the axis that the label of a gamma takes; a gamma that lies closer to a labelled one has no label."""
+
 NUM_COLUMNS = 2
 
 ATTACKED = {"adversarial": "made anew at every w + v", "fixed": "made once, at w"}
@@ -86,8 +89,9 @@ def draw_over_gamma(axes: Axes, rows: Sequence[PerturbedLoss], models: Sequence[
     gammas = sorted({row.gamma for row in rows if row.gamma > 0})
     if gammas and gammas[-1] > WIDE_RANGE * gammas[0]:
         axes.set_xscale("symlog", linthresh=gammas[0])
-        # The style of this package draws no formulas, and the ticks of a logarithmic axis are some.
-        axes.xaxis.set_major_formatter(lambda value, position: f"{value:g}")
+    ticks = _apart(axes, [0.0, *gammas])
+    axes.set_xticks(ticks, [f"{tick:g}" for tick in ticks])
+    axes.set_xticks(gammas, [""] * len(gammas), minor=True)
     axes.set_xlabel("γ, size of v relative to w in every layer")
     return axes
 
@@ -165,6 +169,17 @@ def _caption(found: Sequence[Perturbed]) -> str:
 
 def _lines(rows: Sequence[PerturbedLoss]) -> list[tuple[str, float]]:
     return sorted({(row.kind, row.gamma) for row in rows}, key=lambda one: (KINDS.index(one[0]), one[1]))
+
+
+def _apart(axes: Axes, values: Sequence[float]) -> list[float]:
+    """The increasing values that are far enough apart on the horizontal axis for their labels, with both ends."""
+    places = [float(place) for place in axes.xaxis.get_transform().transform(values)]
+    room = TICK_ROOM * (places[-1] - places[0])
+    kept = [0]
+    for number in range(1, len(values) - 1):
+        if min(places[number] - places[kept[-1]], places[-1] - places[number]) >= room:
+            kept.append(number)
+    return [values[number] for number in dict.fromkeys([*kept, len(values) - 1])]
 
 
 def _panel_title(names: tuple[str, str], *, splits: bool) -> Any:

@@ -61,6 +61,20 @@ class LazyGroup(click.Group):
             formatter.write_dl([(name, summary) for name, (_, summary) in COMMANDS.items()])
 
 
+class SaidOnce(logging.Filter):
+    """Lets every message pass once: what is read for several checkpoints is no news the second time."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._said: set[str] = set()
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        said = record.getMessage()
+        new = said not in self._said
+        self._said.add(said)
+        return new
+
+
 @click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
 @click.version_option(__version__, prog_name="landscape", message="%(prog)s %(version)s")
 @click.option("-v", "--verbose", count=True, help="Say more; twice: everything.")
@@ -69,8 +83,10 @@ class LazyGroup(click.Group):
 def group(context: click.Context, verbose: int, quiet: bool) -> None:
     """Draw and measure the weight loss landscape of adversarially trained networks."""
     level = logging.ERROR if quiet else {0: logging.WARNING, 1: logging.INFO}.get(verbose, logging.DEBUG)
+    handler = logging.StreamHandler(sys.stderr)
+    handler.addFilter(SaidOnce())
     # Other libraries speak up only when something is wrong, however much is asked of this one.
-    logging.basicConfig(level=max(level, logging.WARNING), format="%(levelname)s: %(message)s", stream=sys.stderr)
+    logging.basicConfig(level=max(level, logging.WARNING), format="%(levelname)s: %(message)s", handlers=[handler])
     logging.getLogger("landscape").setLevel(level)
     context.obj = {"quiet": quiet, "verbose": verbose}
 

@@ -25,6 +25,9 @@ SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".webp", ".tif", ".tiff",
 GREY_MODES = frozenset({"1", "L"})
 COLOUR_MODES = frozenset({"P", "RGB"})
 
+MOST_NAMED = 3
+"""Files that are left out and named."""
+
 _log = logging.getLogger(__name__)
 
 
@@ -34,12 +37,7 @@ def describe(folder: Path) -> Part:
     Raises:
         DataError: there are no class folders, one is empty, or the first image cannot be read.
     """
-    classes = _classes(folder)
-    with _opened(next(iter(classes.values()))[0]) as image:
-        shape = (1 if image.mode in GREY_MODES else 3, image.height, image.width)
-    return Part(
-        path=folder, image_shape=shape, num_classes=len(classes), declared=True, class_names=tuple(sorted(classes))
-    )
+    return _part(folder, _classes(folder))
 
 
 def open_folder(folder: Path) -> Source:
@@ -48,8 +46,8 @@ def open_folder(folder: Path) -> Source:
     Raises:
         DataError: as `describe`; later, from `pixels`, an image is damaged or of another size or kind than the first.
     """
-    part = describe(folder)
     classes = _classes(folder)
+    part = _part(folder, classes)
     paths = [path for found in classes.values() for path in found]
     labels = np.repeat(np.arange(len(classes)), [len(found) for found in classes.values()])
 
@@ -62,34 +60,47 @@ def open_folder(folder: Path) -> Source:
     return Source(labels=labels.astype(np.int64), num_classes=part.num_classes, pixels=pixels)
 
 
+def _part(folder: Path, classes: dict[str, list[Path]]) -> Part:
+    with _opened(next(iter(classes.values()))[0]) as image:
+        shape = (1 if image.mode in GREY_MODES else 3, image.height, image.width)
+    return Part(
+        path=folder, image_shape=shape, num_classes=len(classes), declared=True, class_names=tuple(sorted(classes))
+    )
+
+
 def _classes(folder: Path) -> dict[str, list[Path]]:
-    """Image files by class, both sorted by name."""
+    """Image files by class, both sorted by name; one warning names what else lies there."""
     try:
         entries = sorted(path for path in folder.iterdir() if not path.name.startswith("."))
-        classes = {path.name: _images(path) for path in entries if path.is_dir()}
+        files = {path: _files(path) for path in entries if path.is_dir()}
+        classes = {path.name: [file for file in found if _is_image(file)] for path, found in files.items()}
     except OSError as error:
         raise DataError(f"{folder} cannot be read: {error.strerror}; check its permissions.") from error
+    for name, found in classes.items():
+        if not found:
+            raise DataError(f"the class folder {folder / name} must hold images (.png, .jpg and others), got none.")
     if len(classes) < 2:
         raise DataError(
             f"{folder} must hold images by class, <class>/<image>.png with at least 2 classes, "
             f"got {len(classes)} class folders."
         )
-    for path in entries:
-        if not path.is_dir():
-            _log.warning("%s is in no class folder and was left out.", path)
+    left_out = [path for path in entries if path not in files]
+    for path, found in files.items():
+        images = set(classes[path.name])
+        left_out += [file for file in found if file not in images]
+    if left_out:
+        named = ", ".join(str(path.relative_to(folder)) for path in left_out[:MOST_NAMED])
+        more = f" and {len(left_out) - MOST_NAMED} more" if len(left_out) > MOST_NAMED else ""
+        _log.warning("%s: left out, as no images of a known kind in a class folder: %s%s.", folder, named, more)
     return classes
 
 
-def _images(folder: Path) -> list[Path]:
-    images = []
-    for path in sorted(folder.iterdir()):
-        if path.suffix.lower() in SUFFIXES and path.is_file() and not path.name.startswith("."):
-            images.append(path)
-        elif not path.name.startswith("."):
-            _log.warning("%s is not an image of a known kind and was left out.", path)
-    if not images:
-        raise DataError(f"the class folder {folder} must hold images (.png, .jpg and others), got none.")
-    return images
+def _files(folder: Path) -> list[Path]:
+    return sorted(path for path in folder.iterdir() if not path.name.startswith("."))
+
+
+def _is_image(path: Path) -> bool:
+    return path.suffix.lower() in SUFFIXES and path.is_file()
 
 
 def _decoded(path: Path, image_shape: tuple[int, int, int]) -> npt.NDArray[np.uint8]:

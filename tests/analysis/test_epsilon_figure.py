@@ -53,6 +53,28 @@ def test_every_cell_shows_its_own_node_on_one_colour_scale() -> None:
     assert figure.axes[2].get_title() == "b: g(α)"
 
 
+def test_crowded_epsilons_have_rows_of_one_height() -> None:
+    sizes = (0.0, 0.01, 0.05, 0.15, 0.3)
+    figure = epsilon_figure(epsilon_planes([at(epsilon) for epsilon in sizes], ["at"] * 5))
+    mesh: Any = figure.axes[0].collections[0]
+    np.testing.assert_allclose(np.diff(mesh.get_coordinates()[:, 0, 1]), 1.0)
+    assert [text.get_text() for text in figure.axes[0].get_yticklabels()] == ["0", "0.01", "0.05", "0.15", "0.3"]
+    assert figure.axes[0].get_ylabel() == "ε of the attack (L∞, rows not to scale)"
+
+
+@pytest.mark.parametrize("sharpness", [0.01, 3.0, 4000.0])
+def test_the_numbers_of_the_colours_are_evenly_spaced_up_to_the_end(sharpness: float) -> None:
+    planes = epsilon_planes([at(epsilon, sharpness=sharpness) for epsilon in SIZES], ["at"] * 3)
+    bar: Any = epsilon_figure(planes).axes[-1]
+    mesh: Any = epsilon_figure(planes).axes[0].collections[0]
+    places = mesh.norm(bar.get_yticks())
+    gaps = np.diff([*([] if places[0] == 0 else [0.0]), *places, 1.0])
+    assert len(places) >= 8 and places[-1] <= 1.0
+    assert gaps[:-1].min() > 0.04 and gaps.max() < 0.25
+    assert "by the square root above the lowest value." in epsilon_caption(planes)
+    assert "square root" not in epsilon_caption(planes, "robust-error")
+
+
 def test_the_caption_names_each_epsilon_once() -> None:
     planes = epsilon_planes([at(epsilon) for epsilon in SIZES], ["at"] * 3)
     assert (

@@ -92,6 +92,29 @@ def test_small_groups_are_grey_and_dashed_with_their_number_and_do_not_set_the_s
     assert axes.get_ylim()[1] < 100
 
 
+def test_small_classes_keep_their_colours_and_have_hollow_markers() -> None:
+    from matplotlib.figure import Figure
+
+    surface = replace(surface_at([0.1] * 45), labels=np.array([0] * 40 + [1] * 3 + [7] * 2))
+    grouping = Grouping(by="class")
+    looks = group_looks([0, 1, 7], grouping)
+    axes = Figure().subplots()
+    draw_groups(axes, group_examples(surface, grouping), looks)
+    lines = axes.lines
+    assert [line.get_color() for line in lines] == [look.colour for look in looks.values()]
+    assert [line.get_markerfacecolor() == "white" for line in lines] == [False, True, True]
+    assert lines[1].get_linewidth() < 0.6 * float(lines[0].get_linewidth())
+    assert lines[1].get_linestyle() == "-" and lines[2].get_linestyle() != "-"
+    legend = axes.get_legend()
+    assert legend is not None and [text.get_text() for text in legend.get_texts()] == ["class 1: 3", "class 7: 2"]
+
+
+def test_no_two_of_a_hundred_classes_look_alike() -> None:
+    looks = group_looks(range(100), Grouping(by="class")).values()
+    assert len({(look.colour, str(look.linestyle), look.marker) for look in looks}) == 100
+    assert [bool(look.hatch) for look in looks][:8] == [False] * 7 + [True]
+
+
 def test_empty_groups_are_absent_and_lines_are_the_means() -> None:
     from matplotlib.figure import Figure
 

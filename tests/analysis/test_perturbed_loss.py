@@ -143,6 +143,15 @@ def test_checkpoints_are_drawn_over_gamma_from_w_itself() -> None:
     assert wide.axes[0].get_xscale() == "symlog"
 
 
+def test_the_ticks_are_the_measured_gammas_that_have_room() -> None:
+    axes: Any = perturbed_loss_figure(made(gammas="0.1:0.25:4")).axes[0]
+    assert [text.get_text() for text in axes.get_xticklabels()] == ["0", "0.1", "0.15", "0.2", "0.25"]
+    axes = perturbed_loss_figure(made(gammas="0.01:0.25:25")).axes[0]
+    labels = ["0", "0.03", "0.06", "0.09", "0.12", "0.15", "0.18", "0.21", "0.25"]
+    assert [text.get_text() for text in axes.get_xticklabels()] == labels
+    assert len(axes.get_xticks(minor=True)) == 25 - len(labels[1:])
+
+
 def test_the_caption_says_what_v_are_and_every_setting() -> None:
     text = caption(perturbed_loss_figure(made()))
     assert (

@@ -103,9 +103,15 @@ def test_other_files_are_left_out_with_a_warning(tmp_path: Path, caplog: pytest.
     (tmp_path / "README").write_text("n")
     with caplog.at_level(logging.WARNING):
         assert len(image_folder.open_folder(tmp_path)) == 4
-    assert "notes.txt is not an image of a known kind and was left out" in caplog.text
-    assert "README is in no class folder and was left out" in caplog.text
-    assert ".hidden" not in caplog.text
+    (record,) = caplog.records
+    assert record.getMessage() == (
+        f"{tmp_path}: left out, as no images of a known kind in a class folder: README, {Path('cat', 'notes.txt')}."
+    )
+    for number in range(4):
+        (tmp_path / "zebra" / f"{number}.txt").write_text("n")
+    caplog.clear()
+    image_folder.describe(tmp_path)
+    assert caplog.text.rstrip().endswith("and 3 more.")
 
 
 def test_no_classes(tmp_path: Path) -> None:
