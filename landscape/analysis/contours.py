@@ -32,6 +32,14 @@ LABEL_SIZE = 8.0
 LABEL_MARGIN, LABEL_DISTANCE, LABEL_ROOM = 0.09, 0.16, 0.034
 """Shares of the panel: from a number to the border, to other numbers and the centre, and to the neighbouring lines."""
 
+CROSS: dict[str, Any] = {"marker": "x", "color": "black", "markersize": 4, "zorder": 4}
+"""Of nodes without a number."""
+
+DOT: dict[str, Any] = {
+    "marker": "o", "color": "white", "markersize": 1.8, "markeredgecolor": "black", "markeredgewidth": 0.4, "zorder": 3,
+}  # fmt: skip
+"""Of the measured nodes of a plane that has interpolated ones."""
+
 LIGHT = 0.45
 """Luminance from which a ground takes black lines, below it white ones."""
 
@@ -99,8 +107,8 @@ def draw_contour(axes: Axes, plane: Plane, values: Floats, levels: Levels, beyon
     if min(values.shape) > 1 and not shown.mask.all():
         axes.contourf(alpha, beta, shown, levels=list(levels.edges), cmap=colours, norm=norm, extend=outside)
         _draw_lines(axes, alpha, beta, shown, levels, (colours, norm))
-    _mark_masked(axes, alpha, beta, values)
-    _mark_measured(axes, alpha, beta, plane)
+    _mark(axes, (alpha, beta), ~np.isfinite(values), **CROSS)
+    _mark(axes, (alpha, beta), plane.measured & plane.interpolated.any(), **DOT)
     axes.set(xlim=(alpha[0], alpha[-1]), ylim=(beta[0], beta[-1]))
     if alpha[0] <= 0 <= alpha[-1] and beta[0] <= 0 <= beta[-1]:
         axes.plot(0, 0, marker="+", color="black", markersize=9, markeredgewidth=3.4, zorder=5, clip_on=False)
@@ -188,35 +196,8 @@ def _ink(line: float, paint: tuple[Any, Any]) -> str:
     return "black" if 0.2126 * red + 0.7152 * green + 0.0722 * blue > LIGHT else "white"
 
 
-def _mark_masked(axes: Axes, alpha: Floats, beta: Floats, values: Floats) -> None:
-    rows, columns = np.nonzero(~np.isfinite(values))
+def _mark(axes: Axes, nodes: tuple[Floats, Floats], marked: npt.NDArray[np.bool_], **look: Any) -> None:
+    """Mark the nodes where `marked` (A, B) is true."""
+    rows, columns = np.nonzero(marked)
     if len(rows):
-        axes.plot(
-            alpha[rows],
-            beta[columns],
-            linestyle="none",
-            marker="x",
-            color="black",
-            markersize=4,
-            zorder=4,
-            clip_on=False,
-        )
-
-
-def _mark_measured(axes: Axes, alpha: Floats, beta: Floats, plane: Plane) -> None:
-    """A dot at every measured node of a plane that has interpolated ones."""
-    if not plane.interpolated.any():
-        return
-    rows, columns = np.nonzero(plane.measured)
-    axes.plot(
-        alpha[rows],
-        beta[columns],
-        linestyle="none",
-        marker="o",
-        color="white",
-        markersize=1.8,
-        markeredgecolor="black",
-        markeredgewidth=0.4,
-        zorder=3,
-        clip_on=False,
-    )
+        axes.plot(nodes[0][rows], nodes[1][columns], linestyle="none", clip_on=False, **look)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from landscape.analysis.directions import NONE
 from landscape.analysis.settings import batchnorm_in_short, describe_attack, printable
 
 USUAL_START = ", 1 random start"
@@ -24,13 +25,18 @@ def distinctions(spec: Mapping[str, Any]) -> str:
     Two specifications with equal words differ in model, examples and numbers of directions and nodes at most.
     """
     parts = [_attack(spec), *_loss(spec), *_batchnorm(spec), *_directions(_mapping(spec.get("directions")))]
-    parts += _range(_mapping(spec.get("grid")))
+    parts += [] if is_evaluation(spec) else _range(_mapping(spec.get("grid")))
     until_se = _mapping(spec.get("data")).get("until_se")
     parts += [] if until_se is None else [f"examples until SE {_number(until_se)}"]
     parts += [f"seed {seed}" for seed in _seeds(spec)]
     parts += [printable(precision) for precision in [spec.get("precision", "fp32")] if precision != "fp32"]
     draws = _mapping(spec.get("noise")).get("draws", 1)
     return "; ".join([*parts, *([] if draws == 1 else [f"{printable(draws)} draws of noise"])])
+
+
+def is_evaluation(spec: Mapping[str, Any]) -> bool:
+    """Whether nothing is moved: the model is measured at its own weights alone."""
+    return _mapping(spec.get("directions")).get("kind") == NONE
 
 
 def _attack(spec: Mapping[str, Any]) -> str:
@@ -66,6 +72,8 @@ def _directions(recipe: Mapping[str, Any]) -> list[str]:
 
 def _kind(kind: str, recipe: Mapping[str, Any]) -> str:
     """The kind, and what tells recipes of it apart."""
+    if kind == NONE:
+        return "evaluation"
     if kind == "worst-case":
         return f"{kind} γ {printable(recipe.get('gamma'))} {printable(recipe.get('num_steps'))} steps"
     made_of = next((recipe[name] for name in ("towards", "path", "directions") if name in recipe), None)

@@ -135,6 +135,7 @@ def _store(cache_dir: str | None) -> SurfaceStore:
 
 
 def _about(surface: Surface, path: Path) -> list[tuple[str, str]]:
+    from landscape.analysis.distinctions import is_evaluation
     from landscape.analysis.wording import counted
 
     grid = surface.grid
@@ -143,6 +144,8 @@ def _about(surface: Surface, path: Path) -> list[tuple[str, str]]:
         axes.append(f"beta {grid.beta[0]:g} to {grid.beta[-1]:g}, {len(grid.beta)} nodes")
     count = " x ".join(map(str, grid.shape))
     made_of = f"{counted(len(surface.direction_ids), 'direction')} x {count} nodes + centre"
+    if is_evaluation(surface.spec):
+        axes, made_of = ["none"], "the centre"
     num_bad = int((surface.status == 2).sum()) + int(surface.centre_status == 2)
     return [
         ("Key", surface.key),

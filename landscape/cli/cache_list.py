@@ -49,7 +49,7 @@ def _own(entry: CacheEntry) -> tuple[str, ...]:
         *_file(entry.key, entry.size, entry.modified),
         entry.label or "-",
         _examples(entry),
-        " x ".join([str(spec.get("num_directions", "?")), *_nodes(_mapping(spec.get("grid")))]) if spec else "-",
+        _points(spec) if spec else "-",
         f"{entry.state} {entry.num_done}/{entry.num_points}" if unfinished else entry.state,
         distinctions(spec) if spec else "-",
     )
@@ -74,6 +74,15 @@ def _examples(entry: CacheEntry) -> str:
     """How many examples of which data set and split, for example `500 digits train`."""
     data = _mapping(entry.spec.get("data"))
     return " ".join([str(entry.num_examples), *(str(data[name]) for name in ("dataset", "split") if data.get(name))])
+
+
+def _points(spec: Mapping[str, Any]) -> str:
+    """How many points a surface has beside the centre, for example `10 x 21`; of an evaluation `centre`."""
+    from landscape.analysis.distinctions import is_evaluation
+
+    if is_evaluation(spec):
+        return "centre"
+    return " x ".join([str(spec.get("num_directions", "?")), *_nodes(_mapping(spec.get("grid")))])
 
 
 def _nodes(grid: Mapping[str, Any]) -> list[str]:

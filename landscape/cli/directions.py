@@ -99,14 +99,8 @@ class Wanted:
             InputError: the kind has not so many.
         """
         number = self._usual_count(axes) if asked is None else asked
-        if self.kind == "towards" and (len(self.towards) != axes or number != 1):
-            shape = (
-                "a line goes towards 1 other checkpoint" if axes == 1 else "a plane goes through 2 other checkpoints"
-            )
-            raise InputError(
-                f"{shape}, got {len(self.towards)} for {number} of them; name {axes} with --towards and leave out "
-                "--directions."
-            )
+        if self.kind == "towards":
+            self._require_ends(number, axes)
         if self.kind == "worst-case" and number != 1:
             raise InputError(f"there is 1 worst-case direction, got a call for {number}; leave out --directions.")
         return number
@@ -182,6 +176,17 @@ class Wanted:
         weights = {name: weight.cpu() for name, weight in parameters_of(checkpoint).items()}
         return save_directions(self.save_directions, recipe, weights, count=count)
 
+    def _require_ends(self, number: int, axes: int) -> None:
+        """Refuse what is not one line to one other checkpoint, or one plane through two others."""
+        if len(self.towards) != axes:
+            shape = (
+                "a line goes towards 1 other checkpoint" if axes == 1 else "a plane goes through 2 other checkpoints"
+            )
+            elsewhere = "; a plane through 2 others is drawn by plot-2d" if axes == 1 and len(self.towards) == 2 else ""
+            raise InputError(f"{shape}, got {len(self.towards)}; give --towards {_times(axes)}{elsewhere}.")
+        if number != 1:
+            raise InputError(f"--towards is one line from each checkpoint, got --directions {number}; leave it out.")
+
     def _require_savable(self, path: str) -> None:
         if not path.endswith(".safetensors"):
             raise InputError(f"directions are kept in .safetensors files, got {path!r}; give the name this suffix.")
@@ -239,6 +244,10 @@ class Wanted:
         if self.kind == "saved":
             return max(1, len(self._file.directions) // axes)
         return NUM_RANDOM if self.kind == "random" and axes == 1 else 1
+
+
+def _times(count: int) -> str:
+    return "once" if count == 1 else "twice"
 
 
 Load = Callable[[Any], "Checkpoint"]

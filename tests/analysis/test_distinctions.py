@@ -36,6 +36,8 @@ CASES: dict[str, tuple[dict[str, Any], str]] = {
         {"directions": {"kind": "worst-case", "gamma": 0.02, "num_steps": 3}},
         f"{PLAIN}; worst-case γ 0.02 3 steps",
     ),
+    "an evaluation": ({"directions": {"kind": "none"}, "grid": {"alpha": [0.0]}}, f"{PLAIN}; evaluation"),
+    "a clean evaluation": ({"attack": {"name": "none"}, "directions": {"kind": "none"}}, "no attack; evaluation"),
     "hessian": ({"directions": {"kind": "hessian", "layers": None}}, f"{PLAIN}; hessian"),
     "towards": (
         {"directions": {"kind": "interpolation", "towards": ["abcdefgh", "12345678"]}},

@@ -122,7 +122,16 @@ WRONG: dict[str, tuple[int, tuple[str, ...], str]] = {
     ),
     "norm of another kind": (1, ("--direction", "hessian", "--one-dim", "copy"), "are about random directions"),
     "layers of another kind": (1, ("--towards", "b.pt", "--layers", "conv"), "--layers chooses what random"),
-    "two ends": (1, ("--towards", "b.pt", "--towards", "c.pt"), "a line goes towards 1 other checkpoint, got 2"),
+    "two ends": (
+        1,
+        ("--towards", "b.pt", "--towards", "c.pt"),
+        "a line goes towards 1 other checkpoint, got 2; give --towards once; a plane through 2",
+    ),
+    "several lines": (
+        1,
+        ("--towards", "b.pt", "--directions", "3"),
+        "--towards is one line from each checkpoint, got --directions 3; leave it out.",
+    ),
     "two worst cases": (1, ("--direction", "worst-case", "--directions", "2"), "there is 1 worst-case direction"),
     "another model": (1, ("--towards", "wide.pt"), "a line leads through models of one shape"),
     "no path": (1, ("--trajectory", "a.pt"), "a path of 1 checkpoints has at most 0 principal components"),
@@ -203,4 +212,4 @@ def test_planes_of_every_kind(here: Path, call: Call) -> None:
     code, out, _ = call(*plane, "--direction", "worst-case:steps=1", "--orthogonal")
     assert code == 0 and "and a random direction" in out
     code, _, err = call(*plane, "--towards", "b.pt")
-    assert code == 1 and "a plane goes through 2 other checkpoints, got 1" in err
+    assert code == 1 and "a plane goes through 2 other checkpoints, got 1; give --towards twice." in err
