@@ -153,7 +153,7 @@ def _drawn_alone(surfaces: Sequence[Surface]) -> str:
     """What lines and marks are where no direction is a random one."""
     each = "one direction each"
     if len(surfaces) > 1 and any(has_named_directions(surface) for surface in surfaces):
-        each += " (colours: as the thick lines, dashes: which direction)"
+        each += " (colours: as the thick lines, paler for the second of a colour; dashes: which direction)"
     thin = f"Thin lines: {each}; thick: the mean over these very directions, which are no random sample"
     return f"{thin}{_drawn_marks(surfaces)}"
 

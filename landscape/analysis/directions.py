@@ -43,6 +43,10 @@ AXES = {
 """Labels of the axis along directions that are not random."""
 
 
+MOST_NAMED = 12
+"""More directions than these have no names in a picture."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Mark:
     """Another model that belongs into a figure.
@@ -140,8 +144,8 @@ def direction_name(surface: Surface, number: int, *, measured: bool = True) -> s
 
 
 def has_named_directions(surface: Surface) -> bool:
-    """Whether a surface runs along several directions that are told apart, because they are no random sample."""
-    return len(surface.direction_ids) > 1 and not is_sample(surface)
+    """Whether a surface runs along several directions, not too many, that are no random sample and so told apart."""
+    return 1 < len(surface.direction_ids) <= MOST_NAMED and not is_sample(surface)
 
 
 def symbol_of(surfaces: Sequence[Surface]) -> str:

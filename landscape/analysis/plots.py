@@ -23,12 +23,12 @@ if TYPE_CHECKING:
 BAND = 0.18
 """Opacity of the bands."""
 
-MOST_NAMED_DIRECTIONS = 12
-"""More directions than these are thin lines without names."""
-
 THIN: dict[str, Any] = {"linewidth": 0.7, "alpha": 0.4, "zorder": 2}
 
 NAMED: dict[str, Any] = {"linewidth": 1.1, "alpha": 0.9, "zorder": 2.5, "markerfacecolor": "white"}
+
+PALE = 0.4
+"""Opacity of the named lines of a curve that has the colour of an earlier one, as both splits of a checkpoint have."""
 
 NEUTRAL = "#555555"
 """Of what a legend says about the lines of several curves."""
@@ -80,8 +80,10 @@ def draw_curves(axes: Axes, curves: Sequence[Curve], *, quantity: str = "loss", 
         draw_mean(axes, curve, quantity=quantity, centred=centred, band=BAND if spread else 0.0)
         draw_marks(axes, curve, quantity=quantity, scale=scale, centred=centred)
     # Thin lines lie below all means, so that no checkpoint hides another's mean, and follow them in the legend.
-    for curve in curves if spread else ():
-        _draw_directions(axes, curve, quantity, scale, centred, alone=len(curves) == 1)
+    for number, curve in enumerate(curves if spread else ()):
+        second = any(curve.colour == other.colour for other in curves[:number])
+        look = {"alpha": PALE} if second else {}
+        _draw_directions(axes, curve, quantity, scale, centred, alone=len(curves) == 1, **look)
     axes.set_xlabel(alpha_label(surfaces))
     axes.set_ylabel(value_label(quantity, surfaces, centred=centred))
     return axes
@@ -110,19 +112,21 @@ def draw_mean(axes: Axes, curve: Curve, *, quantity: str, centred: bool, band: f
     return axes
 
 
-def _draw_directions(axes: Axes, curve: Curve, quantity: str, scale: float, centred: bool, *, alone: bool) -> None:
+def _draw_directions(
+    axes: Axes, curve: Curve, quantity: str, scale: float, centred: bool, *, alone: bool, **line: Any
+) -> None:
     require_line(curve.surface)
     lines, alpha = scale * curve.surface.mean(quantity), curve.surface.grid.alpha
     if len(lines) == 1:
         return
     lines = lines - (scale * float(centre_values(curve.surface, quantity).mean()) if centred else 0.0)
-    if not has_named_directions(curve.surface) or len(lines) > MOST_NAMED_DIRECTIONS:
-        for line in lines:
-            axes.plot(alpha, line, color=curve.colour, **THIN)
+    if not has_named_directions(curve.surface):
+        for values in lines:
+            axes.plot(alpha, values, color=curve.colour, **THIN)
         return
     looks = direction_looks(len(lines), curve.colour, alone=alone)
-    for number, line, look in zip(curve.surface.direction_ids, lines, looks, strict=True):
+    for number, values, look in zip(curve.surface.direction_ids, lines, looks, strict=True):
         name = direction_name(curve.surface, int(number), measured=alone)
-        axes.plot(alpha, line, label=name if alone else "_", **(NAMED | look))
+        axes.plot(alpha, values, label=name if alone else "_", **(NAMED | look | line))
         if not alone:  # the legend's line is of no curve's colour, because all curves share it
             axes.plot([], [], label=name, **(NAMED | look | {"color": NEUTRAL}))

@@ -9,8 +9,9 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.collections import PolyCollection
 from matplotlib.figure import Figure
 
-from landscape.analysis.plots import plot_curves
+from landscape.analysis.plots import draw_curves, plot_curves
 from landscape.analysis.statistics import summarize_curve
+from landscape.analysis.style import style_curves
 from landscape.errors import InputError
 from landscape.surfaces.surface import CENTRE, Draft, Grid, Surface
 from tests.analysis.synthetic import SPEC, make_surface, measurement
@@ -84,6 +85,14 @@ def test_the_lines_of_several_curves_share_names_and_have_the_colours_of_their_m
     assert labels == ["at", "awp", "Hessian eigenvector 1", "Hessian eigenvector 2"]
     first, second, *thin = [line for line in axes.get_lines() if len(np.atleast_1d(line.get_xdata()))]
     assert [line.get_color() for line in thin] == [first.get_color()] * 2 + [second.get_color()] * 2
+
+
+def test_the_lines_of_a_second_curve_of_one_colour_are_paler() -> None:
+    axes = new_axes()
+    first, second = style_curves([eigenvectors(2), eigenvectors(2)], ["train", "test"])
+    draw_curves(axes, [first, replace(second, colour=first.colour)])
+    thin = [line for line in axes.get_lines()[2:] if len(np.atleast_1d(line.get_xdata()))]
+    assert [line.get_alpha() for line in thin] == [0.9, 0.9, 0.4, 0.4]
 
 
 @pytest.mark.parametrize(
