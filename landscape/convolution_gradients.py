@@ -36,7 +36,7 @@ def faster_gradient(layer: nn.Conv2d, weight: Tensor, shape: tuple[int, int]) ->
     """Another way back through a convolution, where one was measured to be faster than torch's.
 
     Args:
-        layer: with zeros for a border; what it does beside its weight.
+        layer: what it does beside its weight.
         weight: (K, C, k, k), what it convolves with.
         shape: H and W of its inputs.
     """
@@ -79,8 +79,8 @@ def _suits_a_matrix(layer: nn.Conv2d, shape: tuple[int, int]) -> bool:
 def _by_matrix(layer: nn.Conv2d, weight: Tensor, shape: tuple[int, int]) -> Gradient:
     height, width = shape
     size = layer.in_channels * height * width
-    units = torch.eye(size, dtype=weight.dtype).view(size, height, width, layer.in_channels).permute(0, 3, 1, 2)
-    matrix = _rows(layer._conv_forward(units, weight, None)).t()
+    units = torch.eye(size, dtype=weight.dtype, device=weight.device).view(size, height, width, layer.in_channels)
+    matrix = _rows(layer._conv_forward(units.permute(0, 3, 1, 2), weight, None)).t()
 
     def gradient(outputs: Tensor) -> Tensor:
         return (_rows(outputs) @ matrix).view(-1, height, width, layer.in_channels).permute(0, 3, 1, 2)
@@ -90,7 +90,8 @@ def _by_matrix(layer: nn.Conv2d, weight: Tensor, shape: tuple[int, int]) -> Grad
 
 def _suits_phases(layer: nn.Conv2d) -> bool:
     shapes = layer.kernel_size, layer.stride, layer.padding, layer.dilation
-    return shapes == ((3, 3), (2, 2), (1, 1), (1, 1)) and layer.groups == 1 and layer.in_channels <= LANES
+    is_plain = layer.padding_mode == "zeros" and layer.groups == 1
+    return shapes == ((3, 3), (2, 2), (1, 1), (1, 1)) and is_plain and layer.in_channels <= LANES
 
 
 def _by_phases(weight: Tensor, shape: tuple[int, int]) -> Gradient:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from torch import fx, nn
+from torch.nn.modules import module as for_all
 
 TRACED_PACKAGES = ("torch", "landscape")
 """Whose modules may be called to see what their outputs are used for."""
@@ -18,7 +19,8 @@ def convolutions_before_norms(model: nn.Module) -> list[tuple[nn.Conv2d, nn.Batc
     None in a model that cannot be traced, or that holds code of others: tracing calls it with symbols, and what a
     stranger's forward pass does beside its result must happen once, and with numbers.
     """
-    if not all(_is_traced(module) for module in model.modules()):
+    parts = list(model.modules())
+    if are_watched(parts) or not all(_is_known(part) for part in parts):
         return []
     try:
         with _TRACING:
@@ -43,10 +45,11 @@ def convolutions_before_norms(model: nn.Module) -> list[tuple[nn.Conv2d, nn.Batc
     return pairs
 
 
-def is_watched(module: nn.Module) -> bool:
-    """Whether hooks see what goes in or out, or a forward of its own stands before that of its class."""
-    hooks = module._forward_hooks, module._forward_pre_hooks, module._backward_hooks, module._backward_pre_hooks
-    return any(hooks) or "forward" in vars(module)
+def are_watched(modules: Sequence[nn.Module]) -> bool:
+    """Whether hooks of theirs, or of all modules, see what goes in or out, or one has a forward not of its class."""
+    forward = for_all._global_forward_hooks, for_all._global_forward_pre_hooks
+    backward = for_all._global_backward_hooks, for_all._global_backward_pre_hooks
+    return any(forward) or any(backward) or any(_is_watched(module) for module in modules)
 
 
 class _Tracer(fx.Tracer):
@@ -67,6 +70,11 @@ class _Tracer(fx.Tracer):
 _TRACING = threading.Lock()  # two traces at once would put back each other's changes
 
 
-def _is_traced(module: nn.Module) -> bool:
-    """Whether what a call of it runs is known."""
-    return type(module).__module__.partition(".")[0] in TRACED_PACKAGES and not is_watched(module)
+def _is_watched(module: nn.Module) -> bool:
+    hooks = module._forward_hooks, module._forward_pre_hooks, module._backward_hooks, module._backward_pre_hooks
+    return any(hooks) or "forward" in vars(module)
+
+
+def _is_known(module: nn.Module) -> bool:
+    """Whether a call of it runs code that may meet symbols."""
+    return type(module).__module__.partition(".")[0] in TRACED_PACKAGES

@@ -7,16 +7,18 @@ every layer is torch's own.
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, TypeVar, cast
 
 import torch
 from torch import Tensor, nn
+from torch.autograd import forward_ad
 
 from landscape import convolution_gradients, winograd
 from landscape.convolution_gradients import Gradient
-from landscape.folds import convolutions_before_norms, is_watched
+from landscape.folds import are_watched, convolutions_before_norms
 
 MIN_CHANNELS = 64
 """Channels on both sides from which Winograd's way was measured to be the faster one."""
@@ -28,14 +30,18 @@ TYPES = torch.float32, torch.float64
 """In shorter ones torch's own layers compute with longer numbers than they are given."""
 
 
-class Switch:
-    """Whether the layers of one copy go their own ways.
+class Switch(threading.local):
+    """Whether the layers of one copy go their own ways, in the thread that asks.
 
     Attributes:
-        on: only while the copy is called as a whole.
+        on: only while this thread calls the copy as a whole.
     """
 
     on = False
+
+    def __reduce__(self) -> tuple[type[Switch], tuple[()]]:
+        """Copied layers get a switch of their own, which is off."""
+        return Switch, ()
 
 
 class ResidentNorm(nn.BatchNorm2d):
@@ -63,12 +69,17 @@ class ResidentNorm(nn.BatchNorm2d):
             return input
         return torch.addcmul(self.shift[:, None, None], input, self.scale[:, None, None])
 
+    def settings(self) -> tuple[Any, ...]:
+        """What it computes with beside its tensors."""
+        return self.training, self.eps
+
     def refresh(self) -> None:
         """Take over the present statistics and weights."""
         mean, var = self.running_mean, self.running_var
         kinds = {tensor.dtype for tensor in (mean, var, self.weight, self.bias) if tensor is not None}
         self.is_frozen = not self.training and len(kinds) == 1 and kinds.issubset(TYPES)
-        if mean is None or var is None:
+        # Without the number of batches nothing tells that torch has moved the statistics.
+        if mean is None or var is None or self.num_batches_tracked is None:
             self.is_frozen = False
         elif self.is_frozen:
             scale = (var + self.eps).rsqrt()
@@ -109,6 +120,10 @@ class ResidentConv(nn.Conv2d):
             made: Tensor = self._conv_forward(input, self.scaled_weight, self.shift)
             return made
         return convolution_gradients.convolution(self, input, self.scaled_weight, self.shift, gradient)
+
+    def settings(self) -> tuple[Any, ...]:
+        """What it computes with beside its tensors."""
+        return self.stride, self.padding, self.dilation, self.groups, self.padding_mode
 
     def refresh(self) -> None:
         """Take over the present weights, and those of `norm`."""
@@ -156,42 +171,57 @@ class ResidentLayers:
                 # Not as a child, whose names would be seen.
                 found = {"norm": norm if isinstance(norm, ResidentNorm) else None}
                 self._convolutions.append(_became(ResidentConv, layer, switch=self._switch, **found))
-        self._layers: list[nn.Module] = [*self._norms, *self._convolutions]
+        self._layers: list[ResidentNorm | ResidentConv] = [*self._norms, *self._convolutions]
+        self._modules = list(model.modules())
+        self._parts = _parts(self._modules)
         self._state: list[Any] = []
         self._read: list[Tensor] = []
 
     @contextmanager
     def used(self) -> Iterator[None]:
-        """Let the layers go their own ways within the block, unless somebody watches or differentiates them."""
-        if self._are_free():
-            self._refresh()
-            self._switch.on = True
+        """Let the layers go their own ways within the block, unless somebody watches or differentiates them.
+
+        A call from within another one goes torch's way: what the layers keep stays as the outer call found it.
+        """
+        is_within = self._switch.on
+        tensors = [tensor for layer in self._layers for tensor in _tensors(layer)]
+        is_free = not is_within and self._are_free(tensors)
+        if is_free:
+            self._refresh(tensors)
+        self._switch.on = is_free
         try:
             yield
         finally:
-            self._switch.on = False
+            self._switch.on = is_within
 
-    def _are_free(self) -> bool:
-        if torch._C._are_functorch_transforms_active() or _autocasts():
+    def _are_free(self, tensors: list[Tensor]) -> bool:
+        if _transforms() or _autocasts() or are_watched(self._modules):
             return False
-        return not any(is_watched(layer) or _asks_for_gradients(layer) for layer in self._layers)
+        if any(tensor.requires_grad or tensor.is_inference() for tensor in tensors):  # the latter know no versions
+            return False
+        return _parts(self._modules) == self._parts
 
-    def _refresh(self) -> None:
+    def _refresh(self, tensors: list[Tensor]) -> None:
         """Let the layers take over their weights and statistics, if any were written to since the last time."""
         # With the number of batches, because torch writes that openly, unlike the statistics that it moves.
-        tensors = [tensor for layer in self._layers for tensor in _tensors(layer)]
-        versions = [(tensor.data_ptr(), tensor._version) for tensor in tensors]
-        state = [*versions, *(norm.training for norm in self._norms)]
-        if state == self._state:
-            return
+        seen = [(tensor.data_ptr(), tensor._version, tensor.stride()) for tensor in tensors]
+        state = [*seen, *(layer.settings() for layer in self._layers)]
+        with _REFRESHING:
+            if state != self._state:
+                self._take_over(tensors)
+                self._state = state
+
+    def _take_over(self, tensors: list[Tensor]) -> None:
+        self._state = []  # if this is interrupted, what is kept belongs to no state
         with torch.no_grad(), torch.inference_mode(False):  # what is kept must serve outside of that mode, too
             for norm in self._norms:
                 norm.refresh()
             for convolution in self._convolutions:
                 convolution.refresh()
             self._read = [tensor.detach() for tensor in tensors]  # so that no other tensor gets their memory
-        self._state = state
 
+
+_REFRESHING = threading.Lock()  # while one thread writes what layers keep, no other may begin to read it
 
 L = TypeVar("L", bound=nn.Module)
 
@@ -204,17 +234,23 @@ def _became(kind: type[L], layer: nn.Module, **attributes: Any) -> L:
 
 
 def _is_own(layer: nn.Module) -> bool:
-    """Whether the tensors are the layer's, and not what hooks compute anew at every call."""
-    computed = hasattr(layer, "weight") and "weight" not in layer._parameters
-    return not computed and not any(tensor.is_inference() for tensor in _tensors(layer))  # those know no versions
+    """Whether its weight is the layer's, and not what hooks compute anew at every call."""
+    return "weight" in layer._parameters
 
 
 def _tensors(layer: nn.Module) -> list[Tensor]:
     return [tensor for tensor in (*layer._parameters.values(), *layer._buffers.values()) if tensor is not None]
 
 
-def _asks_for_gradients(layer: nn.Module) -> bool:
-    return any(parameter is not None and parameter.requires_grad for parameter in layer._parameters.values())
+def _parts(modules: list[nn.Module]) -> list[nn.Module | str | None]:
+    """Children and names of tensors, in order: with others it is another model than the one that was looked through."""
+    return [part for module in modules for part in (*module._modules.values(), *module._parameters, *module._buffers)]
+
+
+def _transforms() -> bool:
+    """Whether this thread computes with something else than the numbers of the inputs."""
+    modes = torch._C._len_torch_dispatch_stack()
+    return torch._C._are_functorch_transforms_active() or forward_ad._current_level >= 0 or modes > 0
 
 
 def _autocasts() -> bool:

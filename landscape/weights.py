@@ -114,7 +114,10 @@ class ResidentModel:
 
     @property
     def module(self) -> nn.Module:
-        """The copy itself, in which every layer is torch's own; its weights and buffers may be changed."""
+        """The copy itself, in which every layer is torch's own; its weights and buffers may be changed.
+
+        Not through `.data` or NumPy, though, behind which torch keeps no count of what is written to a tensor.
+        """
         return self._model
 
     @torch.no_grad()

@@ -210,7 +210,8 @@ class _Benches(threading.local):
         pair = self.buffers.get(dtype)
         if pair is None or len(pair[0]) < size or len(self.benches) == MAX_BENCHES:
             self.benches = {}
-            pair = self.buffers[dtype] = torch.empty(size, dtype=dtype), torch.empty(size, dtype=dtype)
+            pair = torch.empty(size, dtype=dtype, device="cpu"), torch.empty(size, dtype=dtype, device="cpu")
+            self.buffers[dtype] = pair
         return _Bench(shape, num_out, pair, _kronecker("inputs", turned, dtype), _kronecker("outputs", turned, dtype))
 
 
@@ -226,7 +227,8 @@ def _matrices(buffer: Tensor, count: int, num_rows: int, num_columns: int) -> Te
 def _kronecker(which: str, turned: bool, dtype: torch.dtype) -> Tensor:
     """M (x) M of a transform M, which does both axes of a tile at once."""
     matrix: Matrix = getattr(turned_transforms() if turned else transforms(), which)
-    exact = torch.tensor([[float(entry) for entry in row] for row in matrix], dtype=torch.float64)
+    entries = [[float(entry) for entry in row] for row in matrix]
+    exact = torch.tensor(entries, dtype=torch.float64, device="cpu")
     return torch.kron(exact, exact).to(dtype)
 
 

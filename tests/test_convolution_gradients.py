@@ -68,11 +68,18 @@ OTHERS: dict[str, tuple[dict[str, Any], tuple[int, int]]] = {
         {"in_channels": 32, "out_channels": 64, "kernel_size": 3, "stride": 2, "padding": 1},
         (16, 16),
     ),
+    **{
+        f"stride 2, a {mode} border": (
+            {"in_channels": 3, "out_channels": 16, "kernel_size": 3, "stride": 2, "padding": 1, "padding_mode": mode},
+            (32, 32),
+        )
+        for mode in ("reflect", "replicate", "circular")
+    },
 }
 
 
 @pytest.mark.parametrize(("settings", "shape"), OTHERS.values(), ids=list(OTHERS))
-def test_where_torch_is_faster_it_stays(settings: dict[str, Any], shape: tuple[int, int]) -> None:
+def test_where_torch_is_faster_or_right_alone_it_stays(settings: dict[str, Any], shape: tuple[int, int]) -> None:
     layer = layer_of(settings)
     assert faster_gradient(layer, layer.weight, shape) is None
 
@@ -121,3 +128,14 @@ def test_what_inference_mode_prepared_serves_outside_of_it() -> None:
         resident(inputs)
     made = resident(inputs.requires_grad_())
     torch.autograd.grad(made.sum(), inputs)
+
+
+def test_a_default_device_of_the_caller_changes_nothing() -> None:
+    settings, shape = BY_MATRIX["stride 2"]
+    layer, inputs = layer_of(settings), drawn(3, settings["in_channels"], *shape).requires_grad_()
+    with torch.device("meta"):
+        gradient = faster_gradient(layer, layer.weight, shape)
+    made = layer(inputs)
+    assert gradient is not None
+    (expected,) = torch.autograd.grad(made.sum(), inputs)
+    torch.testing.assert_close(gradient(torch.ones_like(made)), expected, rtol=1e-12, atol=1e-12)

@@ -10,6 +10,9 @@ from typing import Any
 import pytest
 import torch
 from torch import Tensor, nn
+from torch._subclasses import FakeTensorMode
+from torch.autograd import forward_ad
+from torch.nn.modules.module import register_module_forward_hook
 
 from landscape import folds, winograd
 from landscape.models.registry import build_model
@@ -51,6 +54,18 @@ def test_the_resident_computes_the_models_logits_and_gradients(bias: bool, count
     torch.testing.assert_close(made, expected, rtol=1e-10, atol=1e-10)
     gradients = [torch.autograd.grad(logits.pow(2).sum(), inputs)[0] for logits in (made, expected)]
     torch.testing.assert_close(*gradients, rtol=1e-10, atol=1e-10)
+    assert counted == [8]
+
+
+def test_a_default_device_of_the_caller_changes_nothing(counted: list[int]) -> None:
+    winograd._kronecker.cache_clear()
+    winograd._KEPT.buffers.clear()
+    winograd._KEPT.benches.clear()
+    net, inputs = deep_net().double(), torch.rand(8, 3, 8, 8, dtype=torch.float64)
+    resident = ResidentModel(net)
+    with torch.device("meta"):
+        made = resident(inputs)
+    torch.testing.assert_close(made, net(inputs), rtol=1e-10, atol=1e-10)
     assert counted == [8]
 
 
@@ -356,6 +371,174 @@ def test_hooks_that_come_later_see_what_goes_in_and_out(place: str) -> None:
     assert folding(resident) == [True]
 
 
+def test_hooks_of_a_container_that_come_later_see_what_it_makes() -> None:
+    torch.manual_seed(0)
+    net, inputs = settled(nested()), torch.rand(2, 3, 8, 8, dtype=torch.float64)
+    resident, seen = ResidentModel(net), []
+    resident(inputs)
+    for model, part in ((resident, resident.module.get_submodule("0")), (net, net.get_submodule("0"))):
+        part.register_forward_hook(lambda module, given, made: seen.append(made))
+        model(inputs)
+    torch.testing.assert_close(seen[0], seen[1], rtol=1e-10, atol=1e-10)
+
+
+def test_hooks_for_all_modules_see_what_torchs_layers_make_and_no_symbols() -> None:
+    torch.manual_seed(0)
+    net, inputs = settled(nested()), torch.rand(2, 3, 8, 8, dtype=torch.float64)
+    before, seen, found = ResidentModel(net), list[Tensor](), []
+    before(inputs)
+    handle = register_module_forward_hook(lambda module, given, made: seen.append(made))
+    try:
+        after = ResidentModel(net)
+        assert not seen
+        for model in (net, before, after):
+            seen.clear()
+            model(inputs)
+            found.append(list(seen))
+    finally:
+        handle.remove()
+    for others in found[1:]:
+        torch.testing.assert_close(others, found[0], rtol=1e-10, atol=1e-10)
+
+
+def nested() -> nn.Sequential:
+    return nn.Sequential(nn.Sequential(nn.Conv2d(3, 6, 3)), nn.BatchNorm2d(6), nn.ReLU())
+
+
+def replace(model: nn.Module, name: str, make: Callable[[nn.Module], nn.Module]) -> None:
+    container = model.get_submodule(name.rpartition(".")[0])
+    torch.manual_seed(1)
+    setattr(container, name.rpartition(".")[2], make(model.get_submodule(name)).double().eval())
+
+
+def patch_container(model: nn.Module) -> None:
+    container = model.get_submodule("0")
+    plain = container.forward
+    vars(container)["forward"] = lambda inputs: plain(inputs).tanh()
+
+
+def swap(model: nn.Module) -> None:
+    norm, relu = model.get_submodule("1"), model.get_submodule("2")
+    replace(model, "1", lambda module: relu)
+    replace(model, "2", lambda module: norm)
+
+
+def transpose(model: nn.Module) -> None:
+    weight = model.get_parameter("0.0.weight")
+    weight.data = weight.data.transpose(2, 3)
+
+
+CHANGES: dict[str, Callable[[nn.Module], Any]] = {
+    "another convolution": lambda model: replace(model, "0.0", lambda module: nn.Conv2d(3, 6, 3)),
+    "a convolution with something behind it": lambda model: replace(
+        model, "0.0", lambda module: nn.Sequential(module, nn.Tanh())
+    ),
+    "no norm": lambda model: replace(model, "1", lambda module: nn.Identity()),
+    "another norm": lambda model: replace(model, "1", lambda module: nn.BatchNorm2d(6)),
+    "another order": swap,
+    "a patched container": patch_container,
+    "another epsilon": lambda model: setattr(model.get_submodule("1"), "eps", 0.5),
+    "another stride": lambda model: setattr(model.get_submodule("0.0"), "stride", (2, 2)),
+    "another look at the same memory": transpose,
+}
+
+
+@pytest.mark.parametrize("change", CHANGES.values(), ids=list(CHANGES))
+def test_a_copy_whose_parts_are_changed_computes_with_what_is_there(change: Callable[[nn.Module], Any]) -> None:
+    torch.manual_seed(0)
+    net, inputs = settled(nested()).requires_grad_(False), torch.rand(100, 3, 4, 4, dtype=torch.float64)
+    resident, found = ResidentModel(net), []
+    torch.autograd.grad(resident(inputs.requires_grad_()).sum(), inputs)
+    for model, module in ((resident, resident.module), (net, net)):
+        change(module)
+        made = model(inputs)
+        found.append((made.detach(), torch.autograd.grad(made.pow(2).sum(), inputs)[0]))
+    torch.testing.assert_close(*found, rtol=1e-10, atol=1e-10)
+
+
+def test_a_weight_that_is_no_parameter_any_more_is_seen() -> None:
+    torch.manual_seed(0)
+    net, inputs = settled(nested()).requires_grad_(False), torch.rand(2, 3, 8, 8, dtype=torch.float64)
+    resident = ResidentModel(net)
+    weight = net.get_parameter("0.0.weight").detach().clone()
+    for model in (resident.module, net):
+        del model.get_submodule("0.0").weight
+    for factor in (1, 2):
+        for model in (resident.module, net):
+            vars(model.get_submodule("0.0"))["weight"] = factor * weight
+        torch.testing.assert_close(resident(inputs), net(inputs), rtol=1e-10, atol=1e-10)
+
+
+class Interrupted(Residual):
+    """It calls something between its two layers."""
+
+    between: Callable[[], Any] | None = None
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        made: Tensor = self.conv(inputs)
+        if self.between is not None:
+            between, self.between = self.between, None
+            between()
+        normalized: Tensor = self.norm(made)
+        return normalized
+
+
+@pytest.mark.usefixtures("traced_here")
+@pytest.mark.parametrize("threads", [0, 1], ids=["in this thread", "in another one"])
+def test_a_call_while_another_one_goes_on_disturbs_neither(threads: int) -> None:
+    torch.manual_seed(0)
+    net, inputs = settled(Interrupted(twice=False)), torch.rand(2, 3, 8, 8, dtype=torch.float64)
+    resident, found, expected = ResidentModel(net), [], net(inputs)
+    assert folding(resident) == [True]
+    copy_ = resident.module
+    assert isinstance(copy_, Interrupted)
+
+    def call() -> None:
+        found.append(resident(inputs))
+
+    with ThreadPoolExecutor(1) as pool:
+        copy_.between = (lambda: pool.submit(call).result()) if threads else call
+        found.append(resident(inputs))
+    assert not resident._layers._switch.on
+    for made in found:
+        torch.testing.assert_close(made, expected, rtol=1e-10, atol=1e-10)
+
+
+@pytest.mark.usefixtures("traced_here")
+def test_a_copy_that_is_made_within_a_call_has_torchs_layers() -> None:
+    torch.manual_seed(0)
+    net, inputs = settled(Interrupted(twice=False)), torch.rand(2, 3, 8, 8, dtype=torch.float64)
+    resident, copies = ResidentModel(net), []
+    interrupted = resident.module
+    assert isinstance(interrupted, Interrupted)
+    interrupted.between = lambda: copies.append(copy.deepcopy(interrupted))
+    resident(inputs)
+    torch.testing.assert_close(copies[0].conv(inputs), net.get_submodule("conv")(inputs), rtol=1e-10, atol=1e-10)
+
+
+def test_statistics_that_move_uncounted_are_seen() -> None:
+    torch.manual_seed(0)
+    net, inputs = settled(nested()), torch.rand(8, 3, 8, 8, dtype=torch.float64)
+    net.get_submodule("1")._buffers["num_batches_tracked"] = None
+    resident = ResidentModel(net)
+    resident(inputs)
+    for model in (resident.module, net):
+        model.train()(inputs)
+        model.eval()
+    torch.testing.assert_close(resident(inputs), net(inputs), rtol=1e-10, atol=1e-10)
+
+
+def test_statistics_made_for_inference_alone_go_torchs_way() -> None:
+    torch.manual_seed(0)
+    net, inputs = settled(nested()), torch.rand(2, 3, 8, 8, dtype=torch.float64)
+    resident = ResidentModel(net)
+    for model in (resident.module, net):
+        with torch.inference_mode():
+            model.get_submodule("1").running_mean = torch.ones(6, dtype=torch.float64)
+    with torch.no_grad():
+        torch.testing.assert_close(resident(inputs), net(inputs), rtol=1e-10, atol=1e-10)
+
+
 @pytest.mark.usefixtures("traced_here")
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16], ids=str)
 @pytest.mark.parametrize("mixed", [False, True], ids=["all short", "a longer norm"])
@@ -428,13 +611,27 @@ def test_the_types_of_a_copy_may_change_later() -> None:
 def test_transforms_of_functions_go_torchs_way() -> None:
     net, inputs = deep_net().double(), torch.rand(8, 3, 8, 8, dtype=torch.float64)
     resident = ResidentModel(net)
+
+    def in_forward_mode(model: Callable[[Tensor], Tensor]) -> Any:
+        with forward_ad.dual_level():
+            return forward_ad.unpack_dual(model(forward_ad.make_dual(inputs, inputs + 1))).tangent  # type: ignore[no-untyped-call]
+
     ways: list[Callable[[Callable[[Tensor], Tensor]], Any]] = [
+        in_forward_mode,
         lambda model: torch.func.jvp(model, (inputs,), (inputs + 1,))[1],
         lambda model: torch.func.grad(lambda given: model(given).pow(2).sum())(inputs),
         lambda model: torch.func.vmap(model)(inputs[None]),
     ]
     for way in ways:
         torch.testing.assert_close(way(resident), way(net), rtol=1e-10, atol=1e-10)
+
+
+def test_numbers_that_are_none_are_not_kept() -> None:
+    net, inputs = settled(nested()), torch.rand(2, 3, 8, 8, dtype=torch.float64)
+    resident = ResidentModel(net)
+    with FakeTensorMode(allow_non_fake_inputs=True) as mode:
+        resident(mode.from_tensor(inputs))
+    torch.testing.assert_close(resident(inputs), net(inputs), rtol=1e-10, atol=1e-10)
 
 
 def test_a_compiled_model_is_one_graph_and_sees_moved_weights(monkeypatch: pytest.MonkeyPatch) -> None:
