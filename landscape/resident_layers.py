@@ -49,6 +49,7 @@ class ResidentNorm(nn.BatchNorm2d):
 
     Attributes:
         switch: of the copy.
+        read: the tensors that s and t follow from.
         is_frozen: whether there are s and t.
         is_done_before: whether the convolution before it does its work.
         scale: s (C,).
@@ -56,6 +57,7 @@ class ResidentNorm(nn.BatchNorm2d):
     """
 
     switch: Switch
+    read: list[Tensor]
     is_frozen: bool = False
     is_done_before: bool = False
     scale: Tensor
@@ -63,7 +65,9 @@ class ResidentNorm(nn.BatchNorm2d):
 
     def forward(self, input: Tensor) -> Tensor:  # noqa: A002 (torch's name)
         """s x + t for (B, C, H, W); x where that is done already."""
-        if not (self.switch.on and self.is_frozen) or input.dim() != 4 or input.dtype != self.scale.dtype:
+        if not (self.switch.on and self.is_frozen and _holds(self, self.read)):
+            return super().forward(input)
+        if input.dim() != 4 or input.dtype != self.scale.dtype:
             return super().forward(input)
         if self.is_done_before:
             return input
@@ -75,6 +79,7 @@ class ResidentNorm(nn.BatchNorm2d):
 
     def refresh(self) -> None:
         """Take over the present statistics and weights."""
+        self.read = _tensors(self)
         mean, var = self.running_mean, self.running_var
         kinds = {tensor.dtype for tensor in (mean, var, self.weight, self.bias) if tensor is not None}
         self.is_frozen = not self.training and len(kinds) == 1 and kinds.issubset(TYPES)
@@ -92,6 +97,7 @@ class ResidentConv(nn.Conv2d):
 
     Attributes:
         switch: of the copy.
+        read: its tensors that the others follow from.
         norm: the BatchNorm behind it, if what this makes goes nowhere else.
         is_ready: whether it computes with numbers of one of `TYPES`.
         scaled_weight: the kernels times s of `norm` (K, C, k, k).
@@ -101,6 +107,7 @@ class ResidentConv(nn.Conv2d):
     """
 
     switch: Switch
+    read: list[Tensor]
     norm: ResidentNorm | None = None
     is_ready: bool = False
     scaled_weight: Tensor
@@ -110,7 +117,7 @@ class ResidentConv(nn.Conv2d):
 
     def forward(self, input: Tensor) -> Tensor:  # noqa: A002 (torch's name)
         """The convolution of (B, C, H, W), and `norm` of it if that is done here."""
-        if not (self.switch.on and self.is_ready):
+        if not (self.switch.on and self.is_ready and _holds(self, self.read)):
             return super().forward(input)
         if self.transformed is not None and _has_tiles(input):
             outputs = winograd.convolution(input, self.transformed)
@@ -127,6 +134,7 @@ class ResidentConv(nn.Conv2d):
 
     def refresh(self) -> None:
         """Take over the present weights, and those of `norm`."""
+        self.read = _tensors(self)
         weight, bias, norm = self.weight, self.bias, self.norm
         self.is_ready = weight.dtype in TYPES
         if norm is not None:
@@ -240,6 +248,12 @@ def _is_own(layer: nn.Module) -> bool:
 
 def _tensors(layer: nn.Module) -> list[Tensor]:
     return [tensor for tensor in (*layer._parameters.values(), *layer._buffers.values()) if tensor is not None]
+
+
+def _holds(layer: nn.Module, tensors: list[Tensor]) -> bool:
+    """Whether these are its tensors, and a model does not call it with others."""
+    own = _tensors(layer)
+    return len(own) == len(tensors) and all(one is other for one, other in zip(own, tensors, strict=True))
 
 
 def _parts(modules: list[nn.Module]) -> list[nn.Module | str | None]:

@@ -607,6 +607,25 @@ def test_the_types_of_a_copy_may_change_later() -> None:
     torch.testing.assert_close(resident(inputs.double()), net.double()(inputs.double()), rtol=1e-10, atol=1e-10)
 
 
+class Substituting(nn.Module):
+    """It calls its layers with other weights than their own."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv, self.norm = nn.Conv2d(3, 6, 3), nn.BatchNorm2d(6)
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        made = torch.func.functional_call(self.conv, {"weight": 2 * self.conv.weight}, inputs)
+        mean = self.norm.get_buffer("running_mean")
+        normalized: Tensor = torch.func.functional_call(self.norm, {"running_mean": mean + 1}, made)
+        return normalized
+
+
+def test_layers_that_are_called_with_other_tensors_use_them() -> None:
+    net, inputs = settled(Substituting()), torch.rand(2, 3, 8, 8, dtype=torch.float64)
+    torch.testing.assert_close(ResidentModel(net)(inputs), net(inputs), rtol=1e-10, atol=1e-10)
+
+
 @pytest.mark.filterwarnings("ignore:.*torch.jit.script.*:DeprecationWarning")  # torch's own, in forward mode
 def test_transforms_of_functions_go_torchs_way() -> None:
     net, inputs = deep_net().double(), torch.rand(8, 3, 8, 8, dtype=torch.float64)
