@@ -16,8 +16,8 @@ TRACED_PACKAGES = ("torch", "landscape")
 def convolutions_before_norms(model: nn.Module) -> list[tuple[nn.Conv2d, nn.BatchNorm2d]]:
     """Pairs of layers that are called once, one right after the other.
 
-    None in a model that cannot be traced, or that holds code of others: tracing calls it with symbols, and what a
-    stranger's forward pass does beside its result must happen once, and with numbers.
+    None in a model that cannot be traced, is watched or holds code of others: tracing calls it with symbols, and what
+    a hook or a stranger's forward pass does beside its result must happen once, and with numbers.
     """
     parts = list(model.modules())
     if are_watched(parts) or not all(_is_known(part) for part in parts):

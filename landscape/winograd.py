@@ -6,7 +6,7 @@ A 4 x 4 tile of outputs needs a 6 x 6 tile d of inputs. With the one-dimensional
 
 which takes 36 products for each pair of channels instead of 144. G, B and A are F(4, 3) of Toom and Cook: polynomials
 of degree 2 and 3 are evaluated at the points 0, 5/8, -5/8, 8/5, -8/5 and infinity, multiplied there, and interpolated;
-the transpose of that is a correlation.Rounding errors of one convolution are two to five times those of the direct
+the transpose of that is a correlation. Rounding errors of one convolution are two to five times those of the direct
 sum with these points, and twice that with 1 and 2. The points are closed under inversion, so a turned kernel is
 evaluated at the same places in another order: the transposed convolution of the gradient uses the same transformed
 kernels.
