@@ -251,9 +251,15 @@ def _tensors(layer: nn.Module) -> list[Tensor]:
 
 
 def _holds(layer: nn.Module, tensors: list[Tensor]) -> bool:
-    """Whether these are its tensors, and a model does not call it with others."""
+    """Whether these are its tensors, a model does not call it with others, and no checkpoint will call it again."""
     own = _tensors(layer)
-    return len(own) == len(tensors) and all(one is other for one, other in zip(own, tensors, strict=True))
+    if len(own) != len(tensors) or any(one is not other for one, other in zip(own, tensors, strict=True)):
+        return False
+    return torch.compiler.is_compiling() or _saving_hooks(True) is None
+
+
+_saving_hooks = getattr(torch._C._autograd, "_top_saved_tensors_default_hooks", lambda _: None)
+"""Those that see what autograd saves; torch before 2.8 does not tell, and checkpoints within a model fail there."""
 
 
 def _parts(modules: list[nn.Module]) -> list[nn.Module | str | None]:

@@ -25,6 +25,9 @@ logger = logging.getLogger(__name__)
 
 Weights = dict[str, "Tensor"]
 
+NO_VIEW = "view size is not compatible"
+"""How torch begins to say that a tensor's layout allows no `view` of the wanted shape."""
+
 
 def parameters_of(model: nn.Module) -> Weights:
     """Copies of the parameters by name, in the order of `model.named_parameters()`, detached from autograd."""
@@ -90,7 +93,8 @@ class ResidentModel:
     """A private copy of a model in eval mode whose weights are written in place; called like a function.
 
     One copy serves a whole sweep: moving it costs one fused multiply-add for each parameter, no allocation and no
-    state dict. Convolution weights lie in the memory format that the convolutions of the device prefer.
+    state dict. Convolution weights lie in the memory format that the convolutions of the device prefer, unless the
+    model does not work with it.
     """
 
     def __init__(self, model: nn.Module, *, device: torch.device | str | None = None) -> None:
@@ -102,6 +106,7 @@ class ResidentModel:
         self._parameters = dict(self._model.named_parameters())
         self._state = {**self._parameters, **dict(self._model.named_buffers())}
         self._compiled: Forward | None = None
+        self._is_fast = True
 
     def compile(self) -> None:
         """Let torch.compile fuse the copy at its first call; what it cannot compile runs as it is, with a warning."""
@@ -148,23 +153,68 @@ class ResidentModel:
                 parameter.copy_(source)
 
     def __call__(self, inputs: Tensor) -> Tensor:
-        with self._layers.used():
-            if self._compiled is not None:
-                try:
-                    return self._compiled(inputs)
-                except Exception as error:  # compilers fail in their own ways; a fault of the model shows again below
-                    logger.warning("torch.compile failed, the model runs uncompiled: %s", _first_line(error))
-                    self._compiled = None
+        if self._is_fast:
+            try:
+                with self._layers.used():
+                    return self._call(inputs)
+            except RuntimeError as error:
+                self._leave_channels_last(error)
+        return self._call(inputs)
+
+    def plainly(self, inputs: Tensor) -> Tensor:
+        """What `module` makes of the inputs; layers in training mode move their buffers."""
+        try:
             logits: Tensor = self._model(inputs)
+        except RuntimeError as error:
+            self._leave_channels_last(error)
+            logits = self._model(inputs)
         return logits
+
+    def _call(self, inputs: Tensor) -> Tensor:
+        if self._compiled is not None:
+            try:
+                return self._compiled(inputs)
+            except Exception as error:  # compilers fail in their own ways; a fault of the model shows again below
+                logger.warning("torch.compile failed, the model runs uncompiled: %s", _first_line(error))
+                self._compiled = None
+        logits: Tensor = self._model(inputs)
+        return logits
+
+    def _leave_channels_last(self, error: RuntimeError) -> None:
+        """Go on with torch's own layers and layout for a model that asks for a view which only these can give."""
+        if not (self._is_fast and NO_VIEW in str(error)):
+            raise error
+        self._is_fast = False
+        _lay_out(self._model, torch.contiguous_format)
 
 
 def use_channels_last(model: nn.Module) -> None:
     """Lay out convolution kernels as the convolutions of most devices prefer; their values stay."""
+    _lay_out(model, torch.channels_last)
+
+
+def _lay_out(model: nn.Module, layout: torch.memory_format) -> None:
     for parameter in model.parameters():
         if parameter.dim() == 4:
             # A copy: a kernel with one input channel counts as contiguous in both layouts, whatever its strides.
-            parameter.data = parameter.data.clone(memory_format=torch.channels_last)
+            parameter.data = parameter.data.clone(memory_format=layout)
+
+
+def takes_channels_last(model: nn.Module, inputs: Tensor) -> bool:
+    """Whether the model works with kernels and inputs in channels_last; not if it asks for views of what they make.
+
+    Args:
+        model: not touched.
+        inputs: (B, C, H, W) on its device.
+    """
+    private = copy.deepcopy(model).eval()
+    use_channels_last(private)
+    try:
+        with torch.no_grad():
+            private(inputs.contiguous(memory_format=torch.channels_last))
+    except RuntimeError as error:
+        return NO_VIEW not in str(error)
+    return True
 
 
 def _first_line(error: Exception) -> str:

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from torch._subclasses import FakeTensorMode
 from torch.autograd import forward_ad
 from torch.nn.modules.module import register_module_forward_hook
+from torch.utils.checkpoint import checkpoint
 
 from landscape import folds, winograd
 from landscape.models.registry import build_model
@@ -605,6 +606,27 @@ def test_the_types_of_a_copy_may_change_later() -> None:
     resident(inputs)
     resident.module.double()
     torch.testing.assert_close(resident(inputs.double()), net.double()(inputs.double()), rtol=1e-10, atol=1e-10)
+
+
+class Checkpointing(nn.Module):
+    """It computes a part again on the way back."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.part = nn.Sequential(nn.Conv2d(3, 6, 3), nn.BatchNorm2d(6), nn.ReLU())
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        made: Tensor = checkpoint(self.part, inputs, use_reentrant=False)
+        return made
+
+
+@pytest.mark.skipif(
+    not hasattr(torch._C._autograd, "_top_saved_tensors_default_hooks"), reason="torch before 2.8 does not tell"
+)
+def test_a_part_that_is_computed_again_on_the_way_back_goes_torchs_way() -> None:
+    net, inputs = settled(Checkpointing()), torch.rand(2, 3, 8, 8, dtype=torch.float64, requires_grad=True)
+    gradients = [torch.autograd.grad(model(inputs).pow(2).sum(), inputs)[0] for model in (ResidentModel(net), net)]
+    torch.testing.assert_close(*gradients, rtol=1e-10, atol=1e-10)
 
 
 class Substituting(nn.Module):

@@ -5,10 +5,10 @@ from collections.abc import Callable
 
 import pytest
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from landscape.errors import ModelError
-from landscape.weights import ResidentModel, bind, digest_weights, displaced, parameters_of
+from landscape.weights import ResidentModel, bind, digest_weights, displaced, parameters_of, takes_channels_last
 
 
 def small_net() -> nn.Sequential:
@@ -134,3 +134,60 @@ def test_what_the_compiler_does_not_manage_runs_uncompiled_with_a_warning(
     resident.compile()
     assert torch.equal(resident(inputs), expected) and torch.equal(resident(inputs), expected)
     assert caplog.messages == ["torch.compile failed, the model runs uncompiled: no C++ compiler"]
+
+
+class Viewing(nn.Module):
+    """It asks for a view that channels_last does not have, as much code for MNIST does."""
+
+    def __init__(self, *, channels: int = 3, inputs_too: bool = False) -> None:
+        super().__init__()
+        self.conv, self.norm = nn.Conv2d(channels, 4, 3, padding=1), nn.BatchNorm2d(4)
+        self.linear = nn.Linear(64, 3)
+        self.inputs_too = inputs_too
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        logits: Tensor = self.linear(self.norm(self.conv(inputs)).relu().view(-1, 64))
+        return logits + inputs.view(len(inputs), -1).mean(dim=1, keepdim=True) if self.inputs_too else logits
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize("compiled", [False, True], ids=["plain", "compiled"])
+def test_a_model_that_views_what_convolutions_make_is_called_in_a_layout_that_has_the_view(
+    compiled: bool, channels: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    torch.manual_seed(0)
+    net, inputs = Viewing(channels=channels).eval(), torch.rand(2, channels, 4, 4, requires_grad=True)
+    if compiled:
+        monkeypatch.setattr(torch, "compile", lambda model: model)
+    resident, center = ResidentModel(net), parameters_of(net)
+    if compiled:
+        resident.compile()
+    d = {name: torch.randn_like(weight) for name, weight in center.items()}
+    for alpha in (0.0, 0.5):
+        resident.move(center, (alpha, d))
+        net.load_state_dict({**net.state_dict(), **displaced(center, (alpha, d))})
+        made, expected = resident(inputs), net(inputs)
+        torch.testing.assert_close(made, expected)
+        gradients = [torch.autograd.grad(logits.sum(), inputs)[0] for logits in (made, expected)]
+        torch.testing.assert_close(*gradients)
+        torch.testing.assert_close(ResidentModel(net).plainly(inputs), expected)
+
+
+def test_other_errors_of_a_model_stay_what_they_are() -> None:
+    with pytest.raises(RuntimeError, match="is invalid for input of size 200"):
+        ResidentModel(Viewing().eval())(torch.rand(2, 3, 5, 5))
+
+
+@pytest.mark.parametrize(
+    ("model", "expected"),
+    [
+        (Viewing(), False),
+        (nn.Sequential(nn.Conv2d(3, 4, 3), nn.Flatten()), True),
+        (Viewing(inputs_too=True), False),
+    ],
+    ids=["views features", "flattens", "views inputs"],
+)
+def test_a_trainer_can_ask_whether_a_model_takes_channels_last(model: nn.Module, expected: bool) -> None:
+    before = [parameter.stride() for parameter in model.parameters()]
+    assert takes_channels_last(model, torch.rand(2, 3, 4, 4)) is expected
+    assert [parameter.stride() for parameter in model.parameters()] == before and model.training

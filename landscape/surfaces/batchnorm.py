@@ -160,7 +160,7 @@ class ReestimatedStatistics(_StatisticsOfBatches):
             for first in range(0, len(inputs), size):
                 rows = slice(first, first + size)
                 start = None if starts is None else starts[:1, rows]
-                made.append(next(attack.restarts(model.module, inputs[rows], labels[rows], start)))
+                made.append(next(attack.restarts(model.plainly, inputs[rows], labels[rows], start)))
         return torch.cat(made)
 
     @torch.no_grad()
@@ -174,7 +174,7 @@ class ReestimatedStatistics(_StatisticsOfBatches):
             seen += len(batch)
             for layer in layers:
                 layer.momentum = len(batch) / seen
-            model.module(batch)
+            model.plainly(batch)
         for layer in layers:
             layer.eval()
 

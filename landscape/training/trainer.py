@@ -20,7 +20,7 @@ from landscape.training.recipes import recipe_of
 from landscape.training.sampling import Mixed, Sampling, Shuffled
 from landscape.training.schedules import ramp, schedule_of, set_learning_rate, time_of
 from landscape.training.step import make_optimizer, update
-from landscape.weights import use_channels_last
+from landscape.weights import takes_channels_last, use_channels_last
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -94,7 +94,10 @@ class Trainer:
             processes: which train together, each on its part of every batch.
         """
         self.model = model.to(device=device)
-        use_channels_last(self.model)
+        self._layout = torch.contiguous_format
+        if takes_channels_last(self.model, examples.inputs[:1].to(device)):
+            self._layout = torch.channels_last
+            use_channels_last(self.model)
         processes.share(self.model, parameters=True)
         self._processes = processes
         self.progress = Progress(totals=torch.zeros(NUM_TOTALS, dtype=torch.float64, device=device))
@@ -232,7 +235,7 @@ class Trainer:
         else:
             # Partners come from the whole batch.
             inputs, labels = (tensor[positions.to(self._device)] for tensor in self._mixed(rows, parameter))
-        inputs = inputs.contiguous(memory_format=torch.channels_last)
+        inputs = inputs.contiguous(memory_format=self._layout)
         starts = crafting.starts(
             self._ids[own], self._examples.image_shape, seed=self._settings.seed, epoch=1 + self.progress.epoch
         )
