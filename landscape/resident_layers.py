@@ -20,8 +20,8 @@ from landscape import convolution_gradients, winograd
 from landscape.convolution_gradients import Gradient
 from landscape.folds import are_watched, convolutions_before_norms
 
-MIN_CHANNELS = 64
-"""Channels on both sides from which Winograd's way was measured to be the faster one."""
+MIN_CHANNELS = 128
+"""Channels on both sides from which Winograd's way was measured to be the faster one, whatever else uses the memory."""
 
 MIN_TILES = 16
 """Tiles in a batch from which it was: with fewer, reading the transformed kernels takes longer than the products."""
