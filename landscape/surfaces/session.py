@@ -58,7 +58,9 @@ class Session:
         self._open = True
 
     def append(self, point: Point, measurement: Measurement) -> None:
-        """Keep a finished point: when this returns, neither the death of the process nor a loss of power loses it.
+        """Keep a finished point: when this returns, the death of the process does not lose it.
+
+        A loss of power undoes half a second of work at most, see `Journal.append_point`.
 
         The first measurement of a point is final; another one for the same point changes nothing.
 

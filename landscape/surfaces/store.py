@@ -270,7 +270,7 @@ class SurfaceStore:
                 if entry != source:
                     own.append_session(entry)
                     source = entry
-                own.append_point(point, relative.measurement(theirs), durable=False)
+                own.append_point(point, relative.measurement(theirs))
                 reused.add(point)
         if reused:
             own.flush()

@@ -7,6 +7,7 @@ import logging
 import math
 import os
 import resource
+import time
 import zlib
 from pathlib import Path
 from typing import Any
@@ -324,10 +325,34 @@ def test_a_new_journal_has_its_folders_synced_behind_it(tmp_path: Path, monkeypa
     monkeypatch.setattr(os, "fdatasync", lambda file: synced.append(os.readlink(f"/proc/self/fd/{file}")))
     monkeypatch.setattr(os, "fsync", lambda file: synced.append(os.readlink(f"/proc/self/fd/{file}")))
     write(path, POINTS[:2])
-    assert synced == [str(place) for place in (path, path.parent, tmp_path, path, path)]
+    assert synced == [str(place) for place in (path, path.parent, tmp_path, path)]
     synced.clear()
     write(path, POINTS[2:3])
     assert synced == [str(path)]
+
+
+@pytest.mark.parametrize(
+    ("seconds", "expected"),
+    [(0.3, [0, 1, 0, 1]), (0.6, [1, 1, 1, 1]), (0.1, [0, 0, 0, 0])],
+    ids=["every other point", "points that take longer", "short points"],
+)
+def test_points_are_synced_half_a_second_after_the_last_sync_and_all_at_the_end(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, seconds: float, expected: list[int]
+) -> None:
+    now, syncs = [100.0], [0]
+    monkeypatch.setattr(time, "monotonic", lambda: now[0])
+    monkeypatch.setattr(os, "fdatasync", lambda file: syncs.__setitem__(0, syncs[0] + 1))
+    journal, seen = Journal(tmp_path / "main.journal", header()), []
+    for point in POINTS[:4]:
+        now[0] += seconds
+        before = syncs[0]
+        journal.append_point(point, measured(point))
+        seen.append(syncs[0] - before)
+        assert points_in(journal.path)[-1] == point  # a death of the process would leave it here
+    assert seen == expected
+    before = syncs[0]
+    journal.close()
+    assert syncs[0] - before == (1 if not expected[-1] else 0)
 
 
 @pytest.mark.parametrize(
