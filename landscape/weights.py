@@ -153,6 +153,7 @@ class ResidentModel:
                 parameter.copy_(source)
 
     def __call__(self, inputs: Tensor) -> Tensor:
+        """Logits (B, K) of inputs (B, C, H, W), which the model may overwrite only in a copy of its own."""
         if self._is_fast:
             try:
                 with self._layers.used():
@@ -164,20 +165,20 @@ class ResidentModel:
     def plainly(self, inputs: Tensor) -> Tensor:
         """What `module` makes of the inputs; layers in training mode move their buffers."""
         try:
-            logits: Tensor = self._model(inputs)
+            logits: Tensor = self._model(inputs.clone())
         except RuntimeError as error:
             self._leave_channels_last(error)
-            logits = self._model(inputs)
+            logits = self._model(inputs.clone())
         return logits
 
     def _call(self, inputs: Tensor) -> Tensor:
         if self._compiled is not None:
             try:
-                return self._compiled(inputs)
+                return self._compiled(inputs.clone())
             except Exception as error:  # compilers fail in their own ways; a fault of the model shows again below
                 logger.warning("torch.compile failed, the model runs uncompiled: %s", _first_line(error))
                 self._compiled = None
-        logits: Tensor = self._model(inputs)
+        logits: Tensor = self._model(inputs.clone())
         return logits
 
     def _leave_channels_last(self, error: RuntimeError) -> None:
@@ -211,10 +212,23 @@ def takes_channels_last(model: nn.Module, inputs: Tensor) -> bool:
     use_channels_last(private)
     try:
         with torch.no_grad():
-            private(inputs.contiguous(memory_format=torch.channels_last))
+            private(inputs.clone(memory_format=torch.channels_last))
     except RuntimeError as error:
         return NO_VIEW not in str(error)
     return True
+
+
+def overwrites_inputs(model: nn.Module, inputs: Tensor) -> bool:
+    """Whether the model writes to what it is given, as `x -= mean` does.
+
+    Args:
+        model: not touched.
+        inputs: (B, C, H, W) on its device; not touched.
+    """
+    given = inputs.clone()
+    with torch.no_grad():
+        copy.deepcopy(model).eval()(given)
+    return not torch.equal(given, inputs)
 
 
 def _first_line(error: Exception) -> str:

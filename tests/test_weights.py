@@ -8,7 +8,15 @@ import torch
 from torch import Tensor, nn
 
 from landscape.errors import ModelError
-from landscape.weights import ResidentModel, bind, digest_weights, displaced, parameters_of, takes_channels_last
+from landscape.weights import (
+    ResidentModel,
+    bind,
+    digest_weights,
+    displaced,
+    overwrites_inputs,
+    parameters_of,
+    takes_channels_last,
+)
 
 
 def small_net() -> nn.Sequential:
@@ -191,3 +199,37 @@ def test_a_trainer_can_ask_whether_a_model_takes_channels_last(model: nn.Module,
     before = [parameter.stride() for parameter in model.parameters()]
     assert takes_channels_last(model, torch.rand(2, 3, 4, 4)) is expected
     assert [parameter.stride() for parameter in model.parameters()] == before and model.training
+
+
+class Overwriting(nn.Module):
+    """It normalizes in place, in the memory of its inputs."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.linear = nn.Linear(12, 3)
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        flat = inputs.flatten(1)
+        flat -= 0.5
+        logits: Tensor = self.linear(flat)
+        return logits
+
+
+@pytest.mark.parametrize("way", [ResidentModel.__call__, ResidentModel.plainly], ids=["call", "plainly"])
+def test_a_model_that_overwrites_its_inputs_overwrites_a_copy(way: Callable[[ResidentModel, Tensor], Tensor]) -> None:
+    torch.manual_seed(0)
+    net, inputs = Overwriting(), torch.rand(2, 3, 2, 2)
+    expected, before = net.linear(inputs.flatten(1) - 0.5), inputs.clone()
+    resident = ResidentModel(net)
+    for _ in range(2):
+        torch.testing.assert_close(way(resident, inputs), expected)
+    assert torch.equal(inputs, before)
+    (gradient,) = torch.autograd.grad(way(resident, inputs.requires_grad_()).sum(), inputs)
+    torch.testing.assert_close(gradient.flatten(1), net.linear.weight.sum(dim=0).expand(2, -1))
+
+
+def test_a_trainer_can_ask_whether_a_model_overwrites_its_inputs() -> None:
+    inputs = torch.rand(1, 3, 2, 2)
+    before = inputs.clone()
+    assert overwrites_inputs(Overwriting(), inputs) and not overwrites_inputs(nn.Flatten(), inputs)
+    assert torch.equal(inputs, before)

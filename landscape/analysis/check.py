@@ -177,6 +177,7 @@ def judge_mode(mode: Mode, precision: str) -> Verdict:
         (bool(mode.training_modules), f"{_some(mode.training_modules)} in training mode after eval()"),
         (bool(mode.changed_buffers), f"buffers changed by measuring: {_some(mode.changed_buffers)}"),
         (mode.changed_caller, "measuring changed the model or the images that were given"),
+        (mode.overwrites_inputs, "the model overwrites its inputs"),
         (mode.repeated_call > allowed, f"a second call gives other logits ({mode.repeated_call:.2g} of the largest)"),
         (mode.batch_mates > allowed, f"logits depend on the rest of the batch ({mode.batch_mates:.2g} of the largest)"),
     ]

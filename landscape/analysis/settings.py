@@ -266,7 +266,8 @@ def _describe_rule(surface: Surface) -> str:
         return ""
     at_most, where = data.get("at_most"), "line" if surface.grid.beta is None else "plane"
     whole = at_most == len(surface.example_ids)
-    said = "all of them for" if whole else f"at random from {_plain(at_most)}, as many as needed for"
+    # That there are no more does not say whether they were enough.
+    said = "all there were, asked for" if whole else f"at random from {_plain(at_most)}, as many as needed for"
     error = f"a standard error of {_plain(data['until_se'])}"
     return f" ({said} {error} at the centre and the ends of the first {where})"
 

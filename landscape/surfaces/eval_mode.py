@@ -12,7 +12,7 @@ from landscape.attacks.pgd import input_gradient
 from landscape.devices import arithmetic
 from landscape.surfaces.evidence import Mode
 from landscape.surfaces.rescaling import Rescaled, rescaled_copies
-from landscape.weights import digest_weights
+from landscape.weights import digest_weights, overwrites_inputs
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -43,12 +43,12 @@ class PlainModel:
         starts = None if starts is None else starts.to(plan.device)
         with arithmetic(settings.precision, plan.device):
             return measure(
-                self._model, self._inputs, self._labels, settings.attack, starts=starts, batch_size=plan.batch_size
+                self._forward, self._inputs, self._labels, settings.attack, starts=starts, batch_size=plan.batch_size
             )
 
     def rescaled(self) -> tuple[list[Rescaled], str]:
         """Copies of the model with other weights and the same function, and why there is none."""
-        return rescaled_copies(self._model, self._inputs[: self._plan.batch_size])
+        return rescaled_copies(self._model, self._inputs[: self._plan.batch_size].clone())
 
     def zero_gradients(self) -> float:
         """Share in [0, 1] of the examples at which the input gradient of the loss is exactly zero."""
@@ -56,7 +56,7 @@ class PlainModel:
         with arithmetic(self._plan.settings.precision, self._plan.device):
             for first in range(0, len(self._labels), self._plan.batch_size):
                 rows = slice(first, first + self._plan.batch_size)
-                gradient = input_gradient(self._model, self._inputs[rows], self._labels[rows])
+                gradient = input_gradient(self._forward, self._inputs[rows], self._labels[rows])
                 num_zero += int((gradient == 0).flatten(1).all(dim=1).sum())
         return num_zero / len(self._labels)
 
@@ -71,6 +71,7 @@ class PlainModel:
             training_modules=tuple(name or "the model" for name, part in self._model.named_modules() if part.training),
             changed_buffers=tuple(name for name, old in self._buffers.items() if not _same(old, buffers[name])),
             changed_caller=_state_of(self._plan.model) != state or not torch.equal(self._plan.examples.inputs, inputs),
+            overwrites_inputs=overwrites_inputs(self._model, few),
             repeated_call=_relative(logits, again),
             batch_mates=_relative(logits, alone),
         )
@@ -78,7 +79,10 @@ class PlainModel:
     @torch.no_grad()
     def _logits(self, inputs: Tensor) -> Tensor:
         with arithmetic(self._plan.settings.precision, self._plan.device):
-            logits: Tensor = self._model(inputs)
+            return self._forward(inputs)
+
+    def _forward(self, inputs: Tensor) -> Tensor:
+        logits: Tensor = self._model(inputs.clone())  # which the model may overwrite
         return logits
 
 

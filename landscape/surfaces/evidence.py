@@ -99,6 +99,7 @@ class Mode:
         training_modules: names of modules that are still in training mode.
         changed_buffers: names of buffers that measuring changed.
         changed_caller: whether measuring changed the caller's model or the examples.
+        overwrites_inputs: whether a call writes to what it is given; measuring gives it copies.
         repeated_call: largest difference of the logits between two calls with the same inputs, as a share of the
             largest logit.
         batch_mates: likewise, between one batch and examples one by one.
@@ -107,6 +108,7 @@ class Mode:
     training_modules: tuple[str, ...]
     changed_buffers: tuple[str, ...]
     changed_caller: bool
+    overwrites_inputs: bool
     repeated_call: float
     batch_mates: float
 

@@ -62,7 +62,7 @@ def enough_examples(
         InputError: a number outside its range, or plans of other examples than the first.
         SurfaceError, BusyError: as `measure`.
     """
-    if not isinstance(until_se, int | float) or not 0 < until_se < math.inf:
+    if isinstance(until_se, bool) or not isinstance(until_se, int | float) or not 0 < until_se < math.inf:
         raise InputError(f"a standard error to reach is a finite number above 0, got {until_se!r}.")
     until_se = float(until_se)  # 1 and 1.0 have other texts and so other keys
     if len({plan.examples.digest() for plan in plans}) != 1:

@@ -20,7 +20,7 @@ from landscape.training.recipes import recipe_of
 from landscape.training.sampling import Mixed, Sampling, Shuffled
 from landscape.training.schedules import ramp, schedule_of, set_learning_rate, time_of
 from landscape.training.step import make_optimizer, update
-from landscape.weights import takes_channels_last, use_channels_last
+from landscape.weights import overwrites_inputs, takes_channels_last, use_channels_last
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -92,10 +92,18 @@ class Trainer:
             device: where to train.
             unlabelled: examples with pseudo-labels, which give half of each batch.
             processes: which train together, each on its part of every batch.
+
+        Raises:
+            TrainingError: the model overwrites its inputs.
         """
         self.model = model.to(device=device)
+        example = examples.inputs[:1].to(device)
+        if overwrites_inputs(self.model, example):
+            raise TrainingError(
+                "the model overwrites its inputs, which the attack needs again; write `x = x - mean`, not `x -= mean`."
+            )
         self._layout = torch.contiguous_format
-        if takes_channels_last(self.model, examples.inputs[:1].to(device)):
+        if takes_channels_last(self.model, example):
             self._layout = torch.channels_last
             use_channels_last(self.model)
         processes.share(self.model, parameters=True)

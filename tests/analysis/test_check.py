@@ -103,7 +103,7 @@ CASES: dict[str, tuple[Callable[[], dict[str, Any]], dict[str, tuple[str, str]]]
     ),
     "writes-its-inputs": (
         lambda: {"model": broken.Writes(network())},
-        {"eval mode": (FAIL, "changed the model or the images")},
+        {"eval mode": (FAIL, "overwrites its inputs")},
     ),
     "weights-that-are-no-parameters": (
         lambda: {"model": broken.Detached(network())},

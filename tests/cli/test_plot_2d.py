@@ -159,7 +159,7 @@ def test_a_dry_run_of_a_refined_plane_says_the_most_that_it_can_cost(here: Path,
 
 def test_refinement_goes_with_until_se(here: Path, call: Call) -> None:
     code, out, _ = call("plot-2d", "a.pt", *REFINED, "--until-se", "5")
-    assert code == 0 and "all of them for a standard error of 5.0" in out and " of 289. Refinement: " in out
+    assert code == 0 and "all there were, asked for a standard error of 5.0" in out and " of 289. Refinement: " in out
 
 
 @pytest.mark.parametrize(

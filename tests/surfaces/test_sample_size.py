@@ -146,7 +146,7 @@ def test_the_rule_is_part_of_the_key_and_of_the_words(digits: Examples) -> None:
         f"100 of digits train (at random from 600, as many as needed for {words}"
     )
     whole = with_examples(plan, 600, 100.0)
-    assert describe_settings(run_plan(whole))["Examples"] == f"600 of digits train (all of them for {words}"
+    assert describe_settings(run_plan(whole))["Examples"] == f"600 of digits train (all there were, asked for {words}"
     assert describe_settings(run_plan(given))["Examples"] == "100 of digits train"
 
 
