@@ -232,4 +232,5 @@ def test_a_trainer_can_ask_whether_a_model_overwrites_its_inputs() -> None:
     inputs = torch.rand(1, 3, 2, 2)
     before = inputs.clone()
     assert overwrites_inputs(Overwriting(), inputs) and not overwrites_inputs(nn.Flatten(), inputs)
+    assert not overwrites_inputs(nn.Flatten(), torch.full((1, 3), torch.nan))
     assert torch.equal(inputs, before)
