@@ -49,7 +49,7 @@ def faster_gradient(layer: nn.Conv2d, weight: Tensor, shape: tuple[int, int]) ->
 
 def convolution(layer: nn.Conv2d, inputs: Tensor, weight: Tensor, bias: Tensor | None, gradient: Gradient) -> Tensor:
     """The convolution (B, K, H', W') of inputs (B, C, H, W), which alone get a gradient."""
-    made: Tensor = _Convolution.apply(inputs, layer, weight, bias, gradient)  # type: ignore[no-untyped-call]
+    made: Tensor = _Convolution.apply(inputs, layer, weight, bias, gradient)  # type: ignore[no-untyped-call]  # torch's stubs lack it
     return made
 
 

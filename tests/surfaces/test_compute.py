@@ -391,7 +391,7 @@ def test_a_second_process_on_the_same_surface_is_refused(examples: Examples, tmp
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="kill -9 of a forked child needs fork")
-@pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
+@pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")  # any fork, since 3.12
 def test_kill_minus_nine_at_twenty_places_loses_nothing_and_repeats_nothing(examples: Examples, tmp_path: Path) -> None:
     threads = torch.get_num_threads()
     torch.set_num_threads(1)  # a forked child has no worker threads to wait for

@@ -235,7 +235,7 @@ def test_a_finer_grid_takes_over_points_and_keeps_the_cosine(examples: Examples,
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="kill -9 of a forked child needs fork")
-@pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
+@pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")  # any fork, since 3.12
 def test_kill_minus_nine_at_eight_places_loses_nothing_and_changes_no_bit(examples: Examples, tmp_path: Path) -> None:
     threads = torch.get_num_threads()
     torch.set_num_threads(1)  # a forked child has no worker threads to wait for

@@ -298,7 +298,7 @@ def count_computed(plan: SurfacePlan, cache: Path) -> int:
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="kill -9 of a forked child needs fork")
-@pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
+@pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")  # any fork, since 3.12
 def test_kill_minus_nine_again_and_again_ends_with_the_same_nodes(tmp_path: Path) -> None:
     threads = torch.get_num_threads()
     torch.set_num_threads(1)  # a forked child has no worker threads to wait for
