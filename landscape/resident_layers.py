@@ -1,7 +1,7 @@
 """Layers of a private copy of a model: the same functions as torch's, in less time where the weights stand still.
 
 While the copy is called as a whole and nobody watches its parts, a frozen BatchNorm is one multiply-add, or is done by
-the convolution before it, and convolutions on the CPU go the ways of `winograd` and `convolution_gradients`. Otherwise
+the convolution before it, and convolutions on the CPU go the ways of `tiles` and `convolution_gradients`. Otherwise
 every layer is torch's own.
 """
 
@@ -16,15 +16,9 @@ import torch
 from torch import Tensor, nn
 from torch.autograd import forward_ad
 
-from landscape import convolution_gradients, winograd
+from landscape import convolution_gradients, tiles, winograd_kernel
 from landscape.convolution_gradients import Gradient
 from landscape.folds import are_watched, convolutions_before_norms
-
-MIN_CHANNELS = 128
-"""Channels on both sides from which Winograd's way was measured to be the faster one, whatever else uses the memory."""
-
-MIN_TILES = 16
-"""Tiles in a batch from which it was: with fewer, reading the transformed kernels takes longer than the products."""
 
 TYPES = torch.float32, torch.float64
 """In shorter ones torch's own layers compute with longer numbers than they are given."""
@@ -102,7 +96,8 @@ class ResidentConv(nn.Conv2d):
         is_ready: whether it computes with numbers of one of `TYPES`.
         scaled_weight: the kernels times s of `norm` (K, C, k, k).
         shift: what is added, with t of `norm` (K,); None for nothing.
-        transformed: kernels for `winograd`, four times their size; None where that way is closed.
+        has_program: whether `winograd_kernel` may be used.
+        transformed: kernels for Winograd's way, four times their size (eight for the program); None where it is closed.
         gradients: ways back, by height and width of the inputs; None for torch's own.
     """
 
@@ -112,15 +107,16 @@ class ResidentConv(nn.Conv2d):
     is_ready: bool = False
     scaled_weight: Tensor
     shift: Tensor | None
-    transformed: Tensor | None = None
+    has_program: bool = False
+    transformed: tiles.Kernels | None = None
     gradients: dict[tuple[int, int], Gradient | None]
 
     def forward(self, input: Tensor) -> Tensor:  # noqa: A002 (torch's name)
         """The convolution of (B, C, H, W), and `norm` of it if that is done here."""
         if not (self.switch.on and self.is_ready and _holds(self, self.read)):
             return super().forward(input)
-        if self.transformed is not None and _has_tiles(input):
-            outputs = winograd.convolution(input, self.transformed)
+        if self.transformed is not None and tiles.are_many(input):
+            outputs = tiles.convolution(input, self.transformed)
             return outputs if self.shift is None else outputs.add_(self.shift[:, None, None])
         gradient = None if torch.compiler.is_compiling() else self._gradient(input)
         if gradient is None:
@@ -145,9 +141,7 @@ class ResidentConv(nn.Conv2d):
         if norm is not None and norm.is_done_before:
             self.scaled_weight = weight * norm.scale[:, None, None, None]
             self.shift = norm.shift if bias is None else torch.addcmul(norm.shift, bias, norm.scale)
-        usable = self.transformed if self.transformed is not None and self.transformed.dtype == weight.dtype else None
-        by_tiles = _suits_tiles(self)
-        self.transformed = winograd.transformed_kernels(self.scaled_weight, out=usable) if by_tiles else None
+        self.transformed = tiles.transformed(self, self.scaled_weight, self.transformed, has_program=self.has_program)
 
     def _gradient(self, inputs: Tensor) -> Gradient | None:
         """The way back to these inputs; None for torch's own."""
@@ -184,6 +178,18 @@ class ResidentLayers:
         self._parts = _parts(self._modules)
         self._state: list[Any] = []
         self._read: list[Tensor] = []
+
+    def compile(self) -> None:
+        """Let convolutions go by a program that is compiled for this machine.
+
+        Raises:
+            Exception: as `winograd_kernel.program`.
+        """
+        if any(tiles.suits_program(convolution) for convolution in self._convolutions):
+            winograd_kernel.program()
+            for convolution in self._convolutions:
+                convolution.has_program = True
+            self._state = []  # with the program they take over other kernels
 
     @contextmanager
     def used(self) -> Iterator[None]:
@@ -276,23 +282,3 @@ def _transforms() -> bool:
 def _autocasts() -> bool:
     kinds = [kind for kind in ("cpu", "cuda") if torch.amp.is_autocast_available(kind)]
     return any(torch.is_autocast_enabled(kind) for kind in kinds)
-
-
-def _has_tiles(inputs: Tensor) -> bool:
-    if inputs.dim() != 4 or inputs.device.type != "cpu":
-        return False
-    num, _, height, width = inputs.shape
-    whole = height % winograd.TILE == 0 and width % winograd.TILE == 0
-    return whole and num * height * width >= MIN_TILES * winograd.TILE**2
-
-
-def _suits_tiles(layer: nn.Conv2d) -> bool:
-    return (
-        layer.weight.device.type == "cpu"
-        and layer.kernel_size == (3, 3)
-        and layer.stride == layer.dilation == (1, 1)
-        and layer.padding in ((1, 1), "same")
-        and layer.padding_mode == "zeros"
-        and layer.groups == 1
-        and min(layer.in_channels, layer.out_channels) >= MIN_CHANNELS
-    )

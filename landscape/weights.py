@@ -109,7 +109,14 @@ class ResidentModel:
         self._is_fast = True
 
     def compile(self) -> None:
-        """Let torch.compile fuse the copy at its first call; what it cannot compile runs as it is, with a warning."""
+        """Let torch.compile fuse the copy at its first call, and convolutions on the CPU go by a program compiled now.
+
+        What cannot be compiled runs as it is, with a warning.
+        """
+        try:
+            self._layers.compile()
+        except Exception as error:  # compilers fail in their own ways
+            logger.warning("convolutions could not be compiled, they run as they are: %s", _first_line(error))
         self._compiled = torch.compile(self._model)
 
     @property

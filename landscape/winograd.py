@@ -87,7 +87,7 @@ def transformed_kernels(weight: Tensor, out: Tensor | None = None) -> Tensor:
     num_out, num_in = weight.shape[:2]
     kernels = weight.permute(2, 3, 1, 0).reshape(9, num_in * num_out)
     out = weight.new_empty(NUM_PRODUCTS, num_in, num_out) if out is None else out
-    torch.mm(_kronecker("kernel", False, weight.dtype), kernels, out=out.view(NUM_PRODUCTS, -1))
+    torch.mm(kronecker("kernel", False, weight.dtype), kernels, out=out.view(NUM_PRODUCTS, -1))
     return out
 
 
@@ -123,9 +123,13 @@ def _convolve(inputs: Tensor, kernels: Tensor, turned: bool, kept: Tensor | None
 
 
 def _outputs(inputs: Tensor, kernels: Tensor, turned: bool, kept: Tensor | None) -> Tensor:
-    """New memory (B, K, H, W) in channels_last."""
+    return new_outputs(inputs, kernels.shape[2])
+
+
+def new_outputs(inputs: Tensor, num_out: int) -> Tensor:
+    """New memory (B, K, H, W) in channels_last, for inputs (B, C, H, W) and K `num_out`."""
     num, _, height, width = inputs.shape
-    shape = num, kernels.shape[2], height, width
+    shape = num, num_out, height, width
     return torch.empty(shape, dtype=inputs.dtype, device=inputs.device, memory_format=torch.channels_last)
 
 
@@ -212,7 +216,7 @@ class _Benches(threading.local):
             self.benches = {}
             pair = torch.empty(size, dtype=dtype, device="cpu"), torch.empty(size, dtype=dtype, device="cpu")
             self.buffers[dtype] = pair
-        return _Bench(shape, num_out, pair, _kronecker("inputs", turned, dtype), _kronecker("outputs", turned, dtype))
+        return _Bench(shape, num_out, pair, kronecker("inputs", turned, dtype), kronecker("outputs", turned, dtype))
 
 
 _KEPT = _Benches()
@@ -224,7 +228,7 @@ def _matrices(buffer: Tensor, count: int, num_rows: int, num_columns: int) -> Te
 
 @cache
 @torch.inference_mode(False)
-def _kronecker(which: str, turned: bool, dtype: torch.dtype) -> Tensor:
+def kronecker(which: str, turned: bool, dtype: torch.dtype) -> Tensor:
     """M (x) M of a transform M, which does both axes of a tile at once."""
     matrix: Matrix = getattr(turned_transforms() if turned else transforms(), which)
     entries = [[float(entry) for entry in row] for row in matrix]

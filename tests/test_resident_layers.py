@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import copy
+import os
+import shutil
 import sys
 import threading
 from collections.abc import Callable
@@ -15,9 +17,10 @@ from torch.autograd import forward_ad
 from torch.nn.modules.module import register_module_forward_hook
 from torch.utils.checkpoint import checkpoint
 
-from landscape import folds, winograd
+from landscape import folds, winograd, winograd_kernel
 from landscape.models.registry import build_model
-from landscape.resident_layers import MIN_CHANNELS, ResidentConv
+from landscape.resident_layers import ResidentConv
+from landscape.tiles import MIN_CHANNELS
 from landscape.weights import ResidentModel, parameters_of
 
 MANY = MIN_CHANNELS
@@ -59,7 +62,7 @@ def test_the_resident_computes_the_models_logits_and_gradients(bias: bool, count
 
 
 def test_a_default_device_of_the_caller_changes_nothing(counted: list[int]) -> None:
-    winograd._kronecker.cache_clear()
+    winograd.kronecker.cache_clear()
     winograd._KEPT.buffers.clear()
     winograd._KEPT.benches.clear()
     net, inputs = deep_net().double(), torch.rand(8, 3, 8, 8, dtype=torch.float64)
@@ -694,3 +697,47 @@ def test_a_compiled_model_is_one_graph_and_sees_moved_weights(monkeypatch: pytes
             model.move(center, (factor, d))
             gradients.append(torch.autograd.grad(model(inputs).pow(2).sum(), inputs)[0])
         torch.testing.assert_close(*gradients, rtol=1e-10, atol=1e-10)
+
+
+@pytest.mark.skipif(shutil.which(os.environ.get("CXX", "g++")) is None, reason="the program needs a C++ compiler")
+def test_the_program_serves_a_model_that_torch_cannot_compile(
+    monkeypatch: pytest.MonkeyPatch, counted: list[int], caplog: pytest.LogCaptureFixture
+) -> None:
+    def broken(model: nn.Module) -> Callable[[Tensor], Tensor]:
+        def run(inputs: Tensor) -> Tensor:
+            raise RuntimeError("not this model")
+
+        return run
+
+    monkeypatch.setattr(torch, "compile", broken)
+    net, inputs = deep_net(bias=True), torch.rand(8, 3, 8, 8, dtype=torch.float64)
+    resident = ResidentModel(net)
+    resident.compile()
+    for dtype in (torch.float64, torch.float32):  # the memory of the first kernels suits no others
+        net, inputs = net.to(dtype), inputs.to(dtype)
+        resident.module.to(dtype)
+        torch.testing.assert_close(resident(inputs), net(inputs))
+    assert counted == []
+    assert caplog.messages == ["torch.compile failed, the model runs uncompiled: not this model"]
+
+
+def test_without_the_program_convolutions_go_on_as_they_did(
+    monkeypatch: pytest.MonkeyPatch, counted: list[int], caplog: pytest.LogCaptureFixture
+) -> None:
+    def broken() -> None:
+        raise RuntimeError("no compiler\nmore lines")
+
+    monkeypatch.setattr(winograd_kernel, "program", broken)
+    monkeypatch.setattr(torch, "compile", lambda model: model)
+    net, inputs = deep_net(), torch.rand(8, 3, 8, 8)
+    resident = ResidentModel(net)
+    resident.compile()
+    assert caplog.messages == ["convolutions could not be compiled, they run as they are: no compiler"]
+    torch.testing.assert_close(resident(inputs), net(inputs))
+    assert counted == [8]
+
+
+def test_a_compiler_is_not_asked_for_a_model_that_it_does_not_serve(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(winograd_kernel, "program", lambda: pytest.fail("nothing here is for the program"))
+    monkeypatch.setattr(torch, "compile", lambda model: model)
+    ResidentModel(deep_net(stride=2)).compile()

@@ -109,7 +109,7 @@ def test_kernels_are_written_to_the_memory_that_is_given() -> None:
 
 def test_a_call_in_inference_mode_leaves_nothing_behind_that_gradients_stumble_over() -> None:
     winograd._KEPT.buffers.clear()
-    winograd._kronecker.cache_clear()
+    winograd.kronecker.cache_clear()
     inputs, kernels = drawn(2, 4, 8, 8), transformed_kernels(drawn(4, 4, 3, 3))
     with torch.inference_mode():
         first = convolution(inputs, kernels)
