@@ -153,7 +153,7 @@ def torchattacks_contest(wanted: Wanted) -> Contest:
         case="torchattacks",
         attack=replace(contest.attack, random_start=False),
         bar=TORCHATTACKS_BAR,
-        compiled_bar=None,
+        compiled_bar=TORCHATTACKS_BAR,
         loop=TorchattacksLoop,
         other="torchattacks",
     )
