@@ -115,7 +115,7 @@ class ResidentConv(nn.Conv2d):
         """The convolution of (B, C, H, W), and `norm` of it if that is done here."""
         if not (self.switch.on and self.is_ready and _holds(self, self.read)):
             return super().forward(input)
-        if self.transformed is not None and tiles.are_many(input):
+        if self.transformed is not None and tiles.are_many(input, self.scaled_weight):
             outputs = tiles.convolution(input, self.transformed)
             return outputs if self.shift is None else outputs.add_(self.shift[:, None, None])
         gradient = None if torch.compiler.is_compiling() else self._gradient(input)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor, nn
 
 from landscape import winograd, winograd_kernel
@@ -30,7 +31,7 @@ def transformed(layer: nn.Conv2d, weight: Tensor, used: Kernels | None, *, has_p
     usable = used if used is not None and used.dtype == weight.dtype else None
     if has_program and suits_program(layer):
         return winograd_kernel.packed_kernels(weight, out=usable if isinstance(usable, Packed) else None)
-    if _has_kernels(layer) and min(layer.in_channels, layer.out_channels) >= MIN_CHANNELS:
+    if _has_kernels(layer) and min(_channels(layer)) >= MIN_CHANNELS:
         return winograd.transformed_kernels(weight, out=usable if isinstance(usable, Tensor) else None)
     return None
 
@@ -42,18 +43,25 @@ def convolution(inputs: Tensor, kernels: Kernels) -> Tensor:
     return winograd.convolution(inputs, kernels)
 
 
-def are_many(inputs: Tensor) -> bool:
-    """Whether inputs can be cut into tiles, and into enough of them."""
-    if inputs.dim() != 4 or inputs.device.type != "cpu":
+def are_many(inputs: Tensor, weight: Tensor) -> bool:
+    """Whether inputs can be cut into tiles, and into enough of them; not those that torch refuses for this weight."""
+    if inputs.dim() != 4 or inputs.device.type != "cpu" or inputs.dtype != weight.dtype:
         return False
-    num, _, height, width = inputs.shape
+    num, num_in, height, width = inputs.shape
+    if num_in != weight.shape[1]:
+        return False
     whole = height % winograd.TILE == 0 and width % winograd.TILE == 0
     return whole and num * height * width >= MIN_TILES * winograd.TILE**2
 
 
 def suits_program(layer: nn.Conv2d) -> bool:
     """Whether the program can do this convolution."""
-    return _has_kernels(layer) and layer.in_channels % PANEL == layer.out_channels % PANEL == 0
+    return _has_kernels(layer) and all(channels % PANEL == 0 for channels in _channels(layer))
+
+
+def _channels(layer: nn.Conv2d) -> torch.Size:
+    """Those of its weight; after pruning, a layer may still name the former ones."""
+    return layer.weight.shape[:2]
 
 
 def _has_kernels(layer: nn.Conv2d) -> bool:

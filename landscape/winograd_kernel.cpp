@@ -7,6 +7,7 @@
 
 #include <algorithm>
 #include <cstdint>
+#include <type_traits>
 
 constexpr int TILE = 4, REACH = 6, PRODUCTS = REACH * REACH, PANEL = 32;
 

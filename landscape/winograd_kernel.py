@@ -92,19 +92,21 @@ def convolution(inputs: Tensor, kernels: Packed) -> Tensor:
 
 def _convolve(inputs: Tensor, forth: Tensor, back: Tensor, kept: Tensor | None) -> Tensor:
     outputs = _outputs(inputs, forth, back, kept)
-    inputs = inputs.contiguous(memory_format=torch.channels_last)
+    # Kept by name: the program knows their memory only by its address.
+    inputs, kernels = inputs.contiguous(memory_format=torch.channels_last), forth.contiguous()
     num, num_in, height, width = inputs.shape
     num_out = outputs.shape[1]
     threads = torch.get_num_threads()
     block = _block(num * height * width // TILE**2, threads)
     workspace = inputs.new_empty(threads, NUM_PRODUCTS * block * (num_in + num_out))
-    pointers = (tensor.data_ptr() for tensor in (inputs, forth.contiguous(), outputs, workspace))
+    pointers = (tensor.data_ptr() for tensor in (inputs, kernels, outputs, workspace))
     convolve = getattr(program(), FUNCTIONS[inputs.dtype])
     convolve(*pointers, num, height, width, num_in, num_out, block, threads)
     return outputs
 
 
 def _outputs(inputs: Tensor, forth: Tensor, back: Tensor, kept: Tensor | None) -> Tensor:
+    _require_fit(inputs, forth)
     return winograd.new_outputs(inputs, forth.shape[1] * PANEL)
 
 
@@ -124,6 +126,17 @@ torch.library.define(OPERATION, "(Tensor inputs, Tensor forth, Tensor back, Tens
 torch.library.impl(OPERATION, "CPU", _convolve)
 torch.library.register_fake(OPERATION, _outputs)
 torch.library.register_autograd(OPERATION, _gradients, setup_context=_keep)
+
+
+def _require_fit(inputs: Tensor, forth: Tensor) -> None:
+    """The program itself checks nothing: it would read and write beside its memory."""
+    if forth.dtype not in FUNCTIONS or inputs.dtype != forth.dtype:
+        raise ValueError(f"the program takes inputs of the type of its kernels, {forth.dtype}, got {inputs.dtype}.")
+    if inputs.dim() != 4 or inputs.shape[1] != forth.shape[2] or inputs.shape[2] % TILE or inputs.shape[3] % TILE:
+        raise ValueError(
+            f"the program takes inputs (B, {forth.shape[2]}, H, W) with H and W multiples of {TILE}, "
+            f"got {tuple(inputs.shape)}."
+        )
 
 
 def _block(num_tiles: int, threads: int) -> int:

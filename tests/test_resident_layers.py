@@ -25,6 +25,10 @@ from landscape.weights import ResidentModel, parameters_of
 
 MANY = MIN_CHANNELS
 
+needs_compiler = pytest.mark.skipif(
+    shutil.which(os.environ.get("CXX", "g++")) is None, reason="the program needs a C++ compiler"
+)
+
 
 def deep_net(**convolution: Any) -> nn.Sequential:
     torch.manual_seed(0)
@@ -699,7 +703,7 @@ def test_a_compiled_model_is_one_graph_and_sees_moved_weights(monkeypatch: pytes
         torch.testing.assert_close(*gradients, rtol=1e-10, atol=1e-10)
 
 
-@pytest.mark.skipif(shutil.which(os.environ.get("CXX", "g++")) is None, reason="the program needs a C++ compiler")
+@needs_compiler
 def test_the_program_serves_a_model_that_torch_cannot_compile(
     monkeypatch: pytest.MonkeyPatch, counted: list[int], caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -719,6 +723,67 @@ def test_the_program_serves_a_model_that_torch_cannot_compile(
         torch.testing.assert_close(resident(inputs), net(inputs))
     assert counted == []
     assert caplog.messages == ["torch.compile failed, the model runs uncompiled: not this model"]
+
+
+UNFIT = {
+    "longer numbers": torch.zeros(8, MANY, 8, 8, dtype=torch.float64),
+    "shorter numbers": torch.zeros(8, MANY, 8, 8, dtype=torch.bfloat16),
+    "fewer channels": torch.zeros(8, MANY // 2, 8, 8),
+    "more channels": torch.zeros(8, 2 * MANY, 8, 8),
+}
+
+
+@pytest.fixture(params=[False, pytest.param(True, marks=needs_compiler)], ids=["matrix products", "program"])
+def made_ready(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Callable[[nn.Module], ResidentModel]:
+    """Makes a copy of a model whose convolutions go Winograd's way."""
+    monkeypatch.setattr(torch, "compile", lambda model: model)
+
+    def make(net: nn.Module) -> ResidentModel:
+        resident = ResidentModel(net)
+        if request.param:
+            resident.compile()
+        return resident
+
+    return make
+
+
+@pytest.mark.parametrize("inputs", UNFIT.values(), ids=list(UNFIT))
+def test_inputs_that_torch_refuses_are_refused_in_its_words(
+    inputs: Tensor, made_ready: Callable[[nn.Module], ResidentModel]
+) -> None:
+    net = deep_net()[3:]
+    with pytest.raises(RuntimeError) as expected:
+        net(inputs)
+    with pytest.raises(RuntimeError) as got:
+        made_ready(net)(inputs)
+    assert str(got.value) == str(expected.value)
+
+
+class Shortening(nn.Module):
+    """It computes with shorter numbers on its own account."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.net = deep_net()
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        with torch.autocast("cpu", dtype=torch.bfloat16):
+            made: Tensor = self.net(inputs)
+        return made.float()
+
+
+def test_a_model_may_shorten_its_numbers_itself(made_ready: Callable[[nn.Module], ResidentModel]) -> None:
+    net, inputs = Shortening().eval(), torch.rand(8, 3, 8, 8)
+    torch.testing.assert_close(made_ready(net)(inputs), net(inputs), rtol=0.02, atol=0.02)
+
+
+@pytest.mark.parametrize("kept", [MANY // 2, MANY // 2 + 8], ids=["whole panels", "part of a panel"])
+def test_a_layer_may_have_other_channels_than_it_says(
+    kept: int, made_ready: Callable[[nn.Module], ResidentModel]
+) -> None:
+    convolution, inputs = deep_net()[3], torch.rand(8, kept, 8, 8)
+    convolution.weight = nn.Parameter(convolution.get_parameter("weight").detach()[:, :kept].clone())
+    torch.testing.assert_close(made_ready(convolution)(inputs), convolution(inputs), rtol=1e-4, atol=1e-5)
 
 
 def test_without_the_program_convolutions_go_on_as_they_did(

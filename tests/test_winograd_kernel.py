@@ -9,7 +9,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from landscape import winograd_kernel
-from landscape.winograd_kernel import BLOCK, convolution, packed_kernels
+from landscape.winograd_kernel import BLOCK, Packed, convolution, packed_kernels
 
 pytestmark = pytest.mark.skipif(
     shutil.which(os.environ.get("CXX", "g++")) is None, reason="the program needs a C++ compiler"
@@ -72,6 +72,28 @@ def test_inputs_that_begin_anywhere_in_memory_are_read() -> None:
     memory = torch.empty(inputs.numel() + 1)
     shifted = memory[1:].view(3, 8, 8, 32).permute(0, 3, 1, 2).copy_(inputs)
     assert torch.equal(convolution(shifted, kernels), convolution(inputs, kernels))
+
+
+def test_kernels_may_lie_in_memory_in_any_order() -> None:
+    inputs, kernels = drawn(3, 64, 8, 8), packed_kernels(drawn(96, 64, 3, 3))
+    scattered = [part.transpose(0, 1).contiguous().transpose(0, 1) for part in kernels]
+    assert torch.equal(convolution(inputs, Packed(*scattered)), convolution(inputs, kernels))
+
+
+REFUSED = {
+    "longer numbers": (torch.zeros(2, 32, 8, 8, dtype=torch.float64), "torch.float32, got torch.float64"),
+    "shorter numbers": (torch.zeros(2, 32, 8, 8, dtype=torch.bfloat16), "torch.float32, got torch.bfloat16"),
+    "fewer channels": (torch.zeros(2, 3, 8, 8), r"\(B, 32, H, W\) .* got \(2, 3, 8, 8\)"),
+    "more channels": (torch.zeros(2, 64, 8, 8), r"got \(2, 64, 8, 8\)"),
+    "part of a tile": (torch.zeros(2, 32, 8, 6), "multiples of 4, got"),
+    "no batch": (torch.zeros(32, 8, 8), r"got \(32, 8, 8\)"),
+}
+
+
+@pytest.mark.parametrize(("inputs", "message"), REFUSED.values(), ids=list(REFUSED))
+def test_inputs_that_do_not_fit_the_kernels_are_refused(inputs: Tensor, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        convolution(inputs, packed_kernels(drawn(64, 32, 3, 3, dtype=torch.float32)))
 
 
 def test_numbers_that_are_none_stay_in_their_tiles() -> None:
