@@ -21,6 +21,7 @@ FEW_COLOUR = "#8a8a8a"
 
 _FEW_LINES: tuple[Any, ...] = ((0, (4, 2)), (0, (1.2, 1.6)), (0, (7, 2, 1.5, 2)), (0, (10, 3)), (0, (3, 4)))
 
+_HOLLOW = {"markersize": 4.6, "markeredgewidth": 0.8, "markerfacecolor": "white"}
 
 _ROUNDS = (LINE_STYLES[0], LINE_STYLES[2], LINE_STYLES[1], LINE_STYLES[3])
 """Lines of the first classes, and of those that use the same colours once more."""
@@ -51,13 +52,14 @@ class GroupLook:
         )
 
     def small(self, position: int) -> dict[str, Any]:
-        """How its line is drawn where it has few members, at a position among the small groups of a panel.
+        """How its line is drawn where it has few members, at a position among the groups of a figure.
 
-        Groups with markers keep their colour and line; those of an ordered scale are grey and told apart by dashes.
+        Groups with markers keep their colour and line; those of an ordered scale are grey and told apart by dashes and,
+        where these are used once more, by hollow markers.
         """
         if self.marker == "None":
-            return {"color": FEW_COLOUR, "linestyle": few_look(position), "linewidth": 1.1}
-        return {"linewidth": 0.8, "markersize": 4.6, "markeredgewidth": 0.8, "markerfacecolor": "white"}
+            return {"color": FEW_COLOUR, "linewidth": 1.1, **few_look(position), **_HOLLOW}
+        return {"linewidth": 0.8, **_HOLLOW}
 
 
 def group_looks(indices: Sequence[int], grouping: Grouping) -> dict[int, GroupLook]:
@@ -76,9 +78,11 @@ def group_looks(indices: Sequence[int], grouping: Grouping) -> dict[int, GroupLo
     }
 
 
-def few_look(position: int) -> Any:
-    """The line style of the small group at a position among those of a panel."""
-    return _FEW_LINES[position % len(_FEW_LINES)]
+def few_look(position: int) -> dict[str, Any]:
+    """The line style and the marker of a small group by loss at a position among the groups of a figure."""
+    num_lines = len(_FEW_LINES)
+    marker = "None" if position < num_lines else MARKERS[(position - num_lines) % len(MARKERS)]
+    return {"linestyle": _FEW_LINES[position % num_lines], "marker": marker}
 
 
 def text_colour(background: str) -> str:

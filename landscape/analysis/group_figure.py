@@ -87,7 +87,8 @@ def group_figure(
     """One curve for each group: a column of panels for each checkpoint, a row for each split, and bars of the sizes.
 
     All panels that show the same have one y range, that of the groups with at least `MIN_MEMBERS` members. Smaller ones
-    are thin (classes: with hollow markers; groups by loss: grey and dashed), with their number; empty ones are absent.
+    are thin (classes: with hollow markers; groups by loss: grey, dashed, alike in all panels), with their number; empty
+    ones are absent.
 
     Args:
         checkpoints: the grouped surfaces of each checkpoint, one for each split.
@@ -140,9 +141,9 @@ def draw_groups(
             )
     limits = axes.dataLim.frozen()
     lines = []
-    for position, group in enumerate(few):
+    for group in few:
         look = looks[group.index]
-        line = {"label": "_", "zorder": 2.1, **look.small(position)}
+        line = {"label": "_", "zorder": 2.1, **look.small(list(looks).index(group.index))}
         draw_mean(axes, look.curve(group), quantity=quantity, centred=centred, band=0.0, **line)
         lines.append(axes.lines[-1])
     if len(few) < len(grouped.groups):

@@ -92,6 +92,22 @@ def test_small_groups_are_grey_and_dashed_with_their_number_and_do_not_set_the_s
     assert axes.get_ylim()[1] < 100
 
 
+def test_no_two_small_groups_by_loss_look_alike_and_each_looks_the_same_in_every_panel() -> None:
+    from matplotlib.figure import Figure
+
+    grouping = Grouping(edges=(0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0))
+    looks = group_looks([*range(10), -1, -2], grouping)
+    losses = [0.05 + place / 10 for place in range(10)] + [7.0, math.nan]
+    seen = []
+    for chosen in (losses, losses[1::2]):
+        axes = Figure().subplots()
+        draw_groups(axes, group_examples(surface_at(chosen), grouping), looks)
+        seen.append([(repr(line._dash_pattern), line.get_marker()) for line in axes.lines])  # type: ignore[attr-defined]
+    assert len(set(seen[0])) == 12
+    assert seen[1] == seen[0][1::2]
+    assert [marker for _, marker in seen[0][:6]] == ["None"] * 5 + ["o"]
+
+
 def test_small_classes_keep_their_colours_and_have_hollow_markers() -> None:
     from matplotlib.figure import Figure
 
