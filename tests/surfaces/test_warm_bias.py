@@ -1,40 +1,16 @@
 from __future__ import annotations
 
 import math
-from typing import Any
 
 import pytest
-import torch
 from torch import nn
 
-from landscape.attacks.pgd import PGD
-from landscape.attacks.threat import ThreatModel
 from landscape.datasets.examples import Examples
-from landscape.datasets.registry import load_examples
-from landscape.models.registry import build_model
 from landscape.surfaces.compute import run_plan
-from landscape.surfaces.plan import SurfacePlan, plan_surface
 from landscape.surfaces.surface import Grid
 from landscape.surfaces.warm_bias import Bias, biases, full_attack_sample, largest
 from landscape.surfaces.warm_sweep import warm_started
-
-ATTACK = PGD(threat=ThreatModel(norm="linf", epsilon=0.15), step_size=0.04, num_steps=4)
-
-
-@pytest.fixture(scope="module")
-def model() -> nn.Module:
-    with torch.random.fork_rng():
-        torch.manual_seed(0)
-        return build_model("small_cnn").eval()
-
-
-@pytest.fixture(scope="module")
-def digits() -> Examples:
-    return load_examples("digits", num_examples=12)
-
-
-def plan_of(model: nn.Module, examples: Examples, grid: Any = "-1:0.5:4", directions: int = 2) -> SurfacePlan:
-    return plan_surface(model, examples, attack=ATTACK, directions=directions, grid=grid, device="cpu", batch_size=5)
+from tests.surfaces.lines import plan_of
 
 
 def bias(warm: float, full: float) -> Bias:

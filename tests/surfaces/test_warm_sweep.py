@@ -2,7 +2,6 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -11,39 +10,19 @@ import torch.nn.functional as F
 from torch import nn
 
 from landscape.analysis.settings import describe_attack
-from landscape.attacks.pgd import FGSM, PGD
-from landscape.attacks.threat import ThreatModel
+from landscape.attacks.pgd import FGSM
 from landscape.datasets.examples import Examples
-from landscape.datasets.registry import load_examples
 from landscape.errors import InputError
 from landscape.models.noisy import inject_noise
 from landscape.models.registry import build_model
 from landscape.surfaces.compute import run_plan
-from landscape.surfaces.plan import SurfacePlan, plan_surface
+from landscape.surfaces.plan import SurfacePlan
 from landscape.surfaces.surface import CENTRE, Grid
 from landscape.surfaces.warm_sweep import WarmSweep, warm_started
 from landscape.weights import bind, displaced, parameters_of
+from tests.surfaces.lines import EPSILON, STEP, STEPS, THREAT, attack_of, plan_of
 
-EPSILON, STEP, STEPS, FEW = 0.15, 0.04, 4, 2
-THREAT = ThreatModel(norm="linf", epsilon=EPSILON)
-
-
-@pytest.fixture(scope="module")
-def model() -> nn.Module:
-    with torch.random.fork_rng():
-        torch.manual_seed(0)
-        return build_model("small_cnn").eval()
-
-
-@pytest.fixture(scope="module")
-def digits() -> Examples:
-    return load_examples("digits", num_examples=12)
-
-
-def plan_of(model: nn.Module, examples: Examples, grid: str = "-1:0.5:4", **arguments: Any) -> SurfacePlan:
-    attack = PGD(threat=THREAT, step_size=STEP, num_steps=STEPS)
-    settings: dict[str, Any] = {"attack": attack, "directions": 2, "device": "cpu", "batch_size": 5, **arguments}
-    return plan_surface(model, examples, grid=grid, **settings)
+FEW = 2
 
 
 def walked(plan: SurfacePlan, line: int, side: list[float]) -> list[np.ndarray[tuple[int], np.dtype[np.float32]]]:
@@ -105,8 +84,7 @@ def test_an_interrupted_line_goes_on_with_the_same_numbers(model: nn.Module, dig
 
 
 def test_restarts_keep_their_own_chains(model: nn.Module, digits: Examples) -> None:
-    attack = PGD(threat=THREAT, step_size=STEP, num_steps=STEPS, num_restarts=2)
-    both = run_plan(warm_started(plan_of(model, digits, attack=attack), FEW))
+    both = run_plan(warm_started(plan_of(model, digits, attack=attack_of(num_restarts=2)), FEW))
     one = run_plan(warm_started(plan_of(model, digits), FEW))
     assert (both.adversarial_loss >= one.adversarial_loss).all()
     assert (both.adversarial_loss > one.adversarial_loss).any()
