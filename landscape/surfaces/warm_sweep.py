@@ -92,16 +92,19 @@ def warm_started(plan: SurfacePlan, num_steps: int) -> SurfacePlan:
     """The plan with warm starts of so many steps.
 
     Raises:
-        InputError: the plan has no line, no PGD, or a network with parametric noise, or asks for too many steps.
+        InputError: the plan has no line, no PGD of several steps, or a network with parametric noise, or asks for too
+            many steps.
     """
     settings = plan.settings
     if not isinstance(settings.attack, PGD) or settings.objective != "adversarial" or settings.grid.beta is not None:
         raise InputError("warm starts go along lines that PGD attacks on the fly; leave them out elsewhere.")
     if is_noisy(plan.model):
         raise InputError("warm starts are not for networks with parametric noise; leave them out.")
+    if settings.attack.num_steps == 1:
+        raise InputError("warm starts save steps, and this attack has only one; leave them out, or attack with pgd-10.")
     if not 1 <= num_steps < settings.attack.num_steps:
         raise InputError(
-            f"warm starts save steps: of the attack's {settings.attack.num_steps} ask for 1 to "
-            f"{settings.attack.num_steps - 1}, got {num_steps}."
+            f"warm starts save steps: ask for at least 1 and fewer than the attack's {settings.attack.num_steps}, got "
+            f"{num_steps}."
         )
     return replace(plan, settings=replace(settings, warm_steps=num_steps))

@@ -103,8 +103,15 @@ def test_key_and_words_say_it_and_other_nodes_are_another_family(model: nn.Modul
 
 @pytest.mark.parametrize("steps", [0, STEPS], ids=str)
 def test_steps_that_save_nothing_are_refused(model: nn.Module, digits: Examples, steps: int) -> None:
-    with pytest.raises(InputError, match=f"of the attack's 4 ask for 1 to 3, got {steps}"):
+    with pytest.raises(InputError, match=f"at least 1 and fewer than the attack's 4, got {steps}"):
         warm_started(plan_of(model, digits), steps)
+
+
+@pytest.mark.parametrize("random_start", [False, True], ids=["fgsm", "fgsm-rs"])
+def test_an_attack_of_one_step_has_none_to_save(model: nn.Module, digits: Examples, random_start: bool) -> None:
+    attack = FGSM(threat=THREAT, random_start=random_start)
+    with pytest.raises(InputError, match="this attack has only one; leave them out, or attack with pgd-10"):
+        warm_started(plan_of(model, digits, attack=attack), 3)
 
 
 @pytest.mark.parametrize("what", ["clean", "fixed", "plane", "no attack"])
