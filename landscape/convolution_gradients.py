@@ -28,6 +28,12 @@ MAX_ENTRIES = 2**17
 LANES = 16
 """Channels of dx that the general kernels compute together; where there are fewer, part of their work is in vain."""
 
+MOST_PRODUCTS = 0.5
+"""Products with M for one of the general kernels up to which M was measured to be faster."""
+
+MOST_PRODUCTS_STRIDED = 4.0
+"""The same of convolutions with strides, which slow the general kernels down."""
+
 Gradient = Callable[[Tensor], Tensor]
 """From the gradient of outputs (B, K, H', W') to that of inputs (B, C, H, W)."""
 
@@ -68,12 +74,12 @@ class _Convolution(torch.autograd.Function):
 
 
 def _suits_a_matrix(layer: nn.Conv2d, shape: tuple[int, int]) -> bool:
-    strided = max(layer.stride) > 1
+    most = MOST_PRODUCTS_STRIDED if max(layer.stride) > 1 else MOST_PRODUCTS
     height, width = ((size + step - 1) // step for size, step in zip(shape, layer.stride, strict=True))
     size = layer.in_channels * shape[0] * shape[1]
-    # Products for one entry of dy: by M, and by the general kernels, which strides slow down.
+    # For one entry of dy, M takes `size` products and the general kernels this many.
     direct = layer.kernel_size[0] * layer.kernel_size[1] * max(layer.in_channels, LANES)
-    return size * layer.out_channels * height * width <= MAX_ENTRIES and size <= (4 if strided else 0.5) * direct
+    return size * layer.out_channels * height * width <= MAX_ENTRIES and size <= most * direct
 
 
 def _by_matrix(layer: nn.Conv2d, weight: Tensor, shape: tuple[int, int]) -> Gradient:
