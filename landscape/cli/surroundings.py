@@ -81,5 +81,5 @@ def _fitting(named: str, examples: Examples, load: LoadSurrogate) -> Surrogate:
     from landscape.surfaces.subjects import require_fit
 
     surrogate, checkpoint = load(named)
-    require_fit(checkpoint.model, examples)
+    require_fit(checkpoint.model, examples, label=checkpoint.name)
     return surrogate

@@ -137,12 +137,12 @@ class SurfacePlan:
     def ready(self) -> SurfacePlan:
         """The plan with its batch size chosen, its model tried on one example, and its loss ready to be measured.
 
-        A cached surface needs none of it.
+        A cached surface needs none of it. A model that is random in eval mode is warned of, not refused.
 
         Raises:
             InputError: the model does not fit the examples, or its logits cannot be normalised.
         """
-        require_fit(self.model, self.examples)
+        require_fit(self.model, self.examples, label=self.label)
         asked = self.settings.batchnorm.batch_size(len(self.examples)) or self.settings.batch_size
         size = asked or default_batch_size(self.model, self.examples.inputs[:1], self.device)
         return replace(self, settings=replace(self.settings, batch_size=size, loss=self.ready_loss()))

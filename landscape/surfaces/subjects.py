@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
+import logging
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import nn
@@ -11,6 +12,14 @@ from landscape.checkpoints import Checkpoint
 from landscape.datasets.examples import Examples
 from landscape.errors import InputError
 from landscape.weights import bind
+
+if TYPE_CHECKING:
+    from landscape.protocols import Forward
+
+logger = logging.getLogger(__name__)
+
+CUDA_ROUNDING = 1e-2
+"""Share of the largest logit by which two calls may differ on CUDA: its kernels add in any order, perhaps in TF32."""
 
 
 def identify(model: nn.Module | Checkpoint) -> tuple[nn.Module, dict[str, Any], str]:
@@ -64,16 +73,22 @@ def own_examples(pair: Any) -> Examples:
     )
 
 
-def require_fit(model: nn.Module, examples: Examples) -> None:
-    """Try one example on a model, before anything is spent.
+def require_fit(model: nn.Module, examples: Examples, *, label: str) -> None:
+    """Try one example on a model, before anything is spent; a model that is random in eval mode causes a warning.
+
+    Args:
+        model: not touched.
+        examples: the first is tried.
+        label: what the warning calls the model.
 
     Raises:
         InputError: the model does not take it, or has fewer classes than the labels.
     """
     device = next((parameter.device for parameter in model.parameters()), torch.device("cpu"))
+    forward, example = bind(model, {}), examples.inputs[:1].to(device)
     try:
         with torch.no_grad():
-            logits = bind(model, {})(examples.inputs[:1].to(device))
+            logits = forward(example)
     except (RuntimeError, ValueError, TypeError, IndexError) as error:
         reason = str(error).strip().splitlines()[0].rstrip(".")
         shape = "x".join(map(str, examples.image_shape))
@@ -84,3 +99,19 @@ def require_fit(model: nn.Module, examples: Examples) -> None:
         raise InputError(
             f"the model has {logits.shape[1]} classes, but the labels go up to {int(examples.labels.max())}."
         )
+    if not _repeats(forward, example, logits):
+        logger.warning(
+            "%s gives other logits for the same input at a second call, so that its numbers cannot be repeated; switch "
+            "off in eval mode what draws random numbers.",
+            label,
+        )
+
+
+def _repeats(forward: Forward, example: torch.Tensor, logits: torch.Tensor) -> bool:
+    """Whether another call gives the same logits: on the CPU bit for bit, on CUDA up to `CUDA_ROUNDING`."""
+    on_cuda = example.device.type == "cuda"
+    # What a random model draws later is what it would draw without this call.
+    with torch.no_grad(), torch.random.fork_rng([example.device] if on_cuda else []):
+        again = forward(example)
+    allowed = CUDA_ROUNDING * float(logits.nan_to_num().abs().max()) if on_cuda else 0.0
+    return torch.allclose(again, logits, rtol=0.0, atol=allowed, equal_nan=True)
