@@ -27,12 +27,11 @@ def was_said(name: str) -> bool:
 
 
 class Number(click.ParamType):
-    """A number above a bound, written as `0.03`, `1e-2` or `8/255`."""
-
-    name = "number"
+    """A number above a bound, written as `0.03`, `1e-2` or `8/255`; `--help` names the bound."""
 
     def __init__(self, *, minimum: float = 0.0, inclusive: bool = False) -> None:
         self.minimum, self.inclusive = minimum, inclusive
+        self.name = f"number{'>=' if inclusive else '>'}{minimum:g}"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
         try:
@@ -49,10 +48,9 @@ class Number(click.ParamType):
 class Numbers(click.ParamType):
     """One number, or several with commas: `8/255` is a float, `0,2/255,4/255` a tuple in increasing order."""
 
-    name = "number[,..]"
-
     def __init__(self, *, minimum: float = 0.0, inclusive: bool = False) -> None:
         self.one = Number(minimum=minimum, inclusive=inclusive)
+        self.name = f"{self.one.name}[,..]"
 
     def convert(
         self, value: Any, param: click.Parameter | None, ctx: click.Context | None

@@ -48,6 +48,8 @@ def _switch(word: str, **settings: Any) -> tuple[tuple[str, ...], dict[str, Any]
 
 _AT_LEAST_ZERO = Number(inclusive=True)
 
+_FROM_0, _FROM_1 = click.IntRange(min=0), click.IntRange(min=1)
+
 what_options = _section(
     "What is trained",
     _option("--method", help=f"One of {', '.join(names.METHODS)}.  [default: at]"),
@@ -56,38 +58,48 @@ what_options = _section(
     _option("--model-arguments", type=Arguments(), help="Arguments of the model, such as width=16."),
     _option("--normalization", help="cifar10, cifar100, svhn, none, or MEAN,../STD,...  [default: the data set's]"),
     _option("--from", "start_from", help="Checkpoint to begin with; its last layer is new if the classes differ."),
-    _option("--train-examples", type=int, help="Training examples used, as many of each class.  [default: all]"),
-    _option("--validation", type=int, help="Training examples kept apart to choose the best epoch.  [default: none]"),
+    _option("--train-examples", type=_FROM_1, help="Training examples used, as many of each class.  [default: all]"),
+    _option(
+        "--validation", type=_FROM_1, help="Training examples kept apart to choose the best epoch.  [default: none]"
+    ),
     _option("--data-dir", type=click.Path(), help="Folder of the data.  [default: $LANDSCAPE_DATA]"),
-    _option("--seed", type=int, help="Seed of everything.  [default: 0]"),
+    _option("--seed", type=click.IntRange(0, 2**64 - 1), help="Seed of everything.  [default: 0]"),
 )
 
 update_options = _section(
     "Updates",
-    _option("--epochs", type=int, help="Length of the run.  [default: digits 100, cifar10 200]"),
+    _option("--epochs", type=_FROM_1, help="Epochs of the run.  [default: 100; mnist 20; cifar10, cifar100, svhn 200]"),
     _option("--lr", type=Number(), help="Largest learning rate.  [default: 0.1, svhn 0.01]"),
-    _option("--batch-size", type=int, help="Examples in an update.  [default: 128]"),
+    _option("--batch-size", type=_FROM_1, help="Examples in an update.  [default: 128]"),
     _option("--schedule", help=f"Learning rate over time: {', '.join(names.SCHEDULES)}.  [default: piecewise]"),
-    _option("--lr-drop-epoch", type=int, help="When the schedule onedrop falls.  [default: 100]"),
+    _option("--lr-drop-epoch", type=_FROM_0, help="Epoch at which the schedule onedrop falls.  [default: 100]"),
     _option("--lr-one-drop", type=Number(), help="The rate that it falls to.  [default: 0.01]"),
     _option("--weight-decay", type=_AT_LEAST_ZERO, help="Of all parameters.  [default: 5e-4, with --l2 0]"),
     _option("--l1", type=Number(), help="Penalty on the absolute values of weights, 5e-6.  [default: none]"),
     _option("--l2", type=Number(), help="Decay of weights alone, not of BatchNorm and biases, 5e-3.  [default: none]"),
-    _switch("nesterov", help="Nesterov's momentum."),
+    _switch("nesterov", help="Nesterov's momentum.  [default: no]"),
     _option("--augmentation", help=f"{', '.join(names.AUGMENTATIONS)}.  [default: by data set]"),
-    _option("--cutout", type=int, help="Side of a black square inside each image, 14.  [default: none]"),
+    _option("--cutout", type=_FROM_1, help="Side of a black square inside each image, in pixels, 14.  [default: none]"),
     _option("--mixup", type=Number(), help="Parameter of mixup's Beta distribution, 1.4.  [default: none]"),
 )
 
 attack_options = _section(
     "Adversarial examples",
     _option("--norm", help=f"Norm of the attack: {' or '.join(names.THREAT_NORMS)}.  [default: the data set's]"),
-    _option("--epsilon", type=_AT_LEAST_ZERO, help="Size of the attack, 8/255.  [default: the data set's]"),
-    _option("--step-size", type=Number(), help="Step of the attack, 2/255.  [default: the data set's]"),
-    _option("--attack-steps", type=int, help="Steps of the attack in training.  [default: 10]"),
+    _option(
+        "--epsilon",
+        type=_AT_LEAST_ZERO,
+        help="Size of the attack on inputs in [0, 1], 8/255.  [default: the data set's]",
+    ),
+    _option(
+        "--step-size",
+        type=Number(),
+        help="Step of the attack, 2/255.  [default: the data set's, or a quarter of another epsilon]",
+    ),
+    _option("--attack-steps", type=_FROM_1, help="Steps of the attack in training.  [default: 10]"),
     _option("--attack-mode", help="The model's mode in the attack, train or eval.  [default: at train, else eval]"),
-    _option("--epsilon-ramp", type=int, help="First epochs in which epsilon grows from 0.  [default: 0]"),
-    _option("--drop-below", type=Number(), help="Leave out examples with a loss below this.  [default: none]"),
+    _option("--epsilon-ramp", type=_FROM_0, help="First epochs in which epsilon grows from 0.  [default: 0]"),
+    _option("--drop-below", type=Number(), help="Leave out examples with a loss below this, in nats.  [default: none]"),
 )
 
 objective_options = _section(
@@ -95,49 +107,65 @@ objective_options = _section(
     _option("--beta-trades", type=_AT_LEAST_ZERO, help="Weight of the divergence in TRADES.  [default: 6]"),
     _option("--mart-lambda", type=_AT_LEAST_ZERO, help="Weight of the divergence in MART.  [default: 5]"),
     _option("--rst-base", help="Objective of RST, trades or mart.  [default: trades]"),
-    _option("--labelled", type=int, help="RST hides the labels of all training examples but this many."),
-    _option("--unlabelled", type=click.Path(), help="RST's examples without labels, an .npz file."),
+    _option(
+        "--labelled",
+        type=_FROM_1,
+        help="RST hides the labels of all training examples but this many.  [default: none hidden]",
+    ),
+    _option("--unlabelled", type=click.Path(), help="RST's examples without labels, an .npz file.  [default: none]"),
     _option("--unlabelled-weight", type=_AT_LEAST_ZERO, help="How much a pseudo-label counts.  [default: 1]"),
 )
 
 perturbation_options = _section(
     "Weight perturbation",
     _option(
-        "--gamma", type=Number(), help="Its relative size.  [default: 0.01, digits 0.02; half in trades, mart, rst]"
+        "--gamma",
+        type=Number(),
+        help="Its size as a share of that of the weights.  [default: 0.01, digits 0.02; half in trades, mart, rst]",
     ),
-    _option("--awp-warmup", type=int, help="First epochs without it.  [default: 0; svhn in linf 5; trades, rst 9]"),
-    _option("--awp-steps", type=int, help="K2, steps of AWP in an alternation.  [default: 1]"),
-    _option("--awp-alternations", type=int, help="A, alternations of AWP.  [default: 1]"),
+    _option(
+        "--awp-warmup",
+        type=_FROM_0,
+        help="First epochs without it.  [default: 0; svhn in linf 5; trades, rst 9, not on digits]",
+    ),
+    _option("--awp-steps", type=_FROM_1, help="K2, steps of AWP in an alternation.  [default: 1]"),
+    _option("--awp-alternations", type=_FROM_1, help="A, alternations of AWP.  [default: 1]"),
     _option("--awp-norm", help="Whether AWP's size is that of each layer or global.  [default: layer]"),
     _option("--awp-size", help="Norm of sizes, l2 or l1.  [default: l2]"),
-    _option("--lsc-range", help="AWP sees examples with a loss in this range, 0:1.5.  [default: all]"),
-    _option("--c-min", type=Number(), help="RWP sees examples with a loss below this.  [default: 1.7, cifar100 4]"),
-    _option("--rwp-steps", type=int, help="K2 of RWP.  [default: 10]"),
-    _option("--rwp-accumulation", help="reference or paper.  [default: reference]"),
-    _option("--rwp-mask", help="strict (below c-min) or closed (at most c-min).  [default: strict]"),
+    _option("--lsc-range", help="AWP sees examples with a loss in this range of nats, 0:1.5.  [default: all]"),
+    _option(
+        "--c-min", type=Number(), help="RWP sees examples with a loss below this, in nats.  [default: 1.7, cifar100 4]"
+    ),
+    _option("--rwp-steps", type=_FROM_1, help="K2, steps of RWP.  [default: 10]"),
+    _option("--rwp-accumulation", help="How RWP adds its steps up, as reference or paper.  [default: reference]"),
+    _option("--rwp-mask", help="RWP's examples: strict (below c-min) or closed (at most c-min).  [default: strict]"),
     _option("--rwp-mask-loss", help="The loss that c-min is for, ce or objective.  [default: ce]"),
 )
 
 noise_options = _section(
     "Parametric noise",
     _option("--noise-alpha", type=_AT_LEAST_ZERO, help="Its initial scale in at-pni.  [default: 0.25]"),
-    _option("--noise-draws", type=int, help="Draws of it that evaluations are averaged over.  [default: 1]"),
+    _option(
+        "--noise-draws",
+        type=click.IntRange(1, 254),
+        help="Draws of it that evaluations are averaged over.  [default: 1]",
+    ),
 )
 
 running_options = _section(
     "Running",
     _option("--device", help="auto, cpu, cuda or cuda:N.  [default: auto]"),
     _option("--precision", help=f"{', '.join(names.PRECISIONS)}; fp32 is without TF32.  [default: fp32]"),
-    _switch("compile", help="Compile the model with torch.compile."),
+    _switch("compile", help="Compile the model with torch.compile; on the CPU it needs a C++ compiler.  [default: no]"),
     _option(
         "--accumulate",
-        type=int,
+        type=_FROM_1,
         help="Parts in which a batch passes through the model, for memory; BatchNorm sees each alone.  [default: 1]",
     ),
-    _option("--eval-every", type=int, help="Epochs from one evaluation to the next.  [default: 1]"),
+    _option("--eval-every", type=_FROM_1, help="Epochs from one evaluation to the next.  [default: 1]"),
     _option("--eval-attack", help="Attack of the history: pgd-K, cw-K, fgsm, fgsm-rs or none.  [default: pgd-10]"),
-    _option("--eval-examples", type=int, help="Examples of each split in the history, at most.  [default: 500]"),
-    _option("--checkpoint-every", type=int, help="Epochs from one kept checkpoint to the next.  [default: 10]"),
+    _option("--eval-examples", type=_FROM_1, help="Examples of each split in the history, at most.  [default: 500]"),
+    _option("--checkpoint-every", type=_FROM_1, help="Epochs from one kept checkpoint to the next.  [default: 10]"),
 )
 
 setting_options = combined(

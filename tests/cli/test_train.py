@@ -10,6 +10,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import click
 import numpy as np
 import pytest
 import torch
@@ -17,10 +18,13 @@ from click.testing import CliRunner, Result
 
 from landscape.checkpoints import load_checkpoint
 from landscape.cli.main import main
+from landscape.cli.options import Number
 from landscape.cli.stopping import stop_requests
 from landscape.cli.train import command
 from landscape.datasets.registry import load_examples
+from landscape.models.noisy import MOST_DRAWS
 from landscape.names import SPLITS
+from landscape.training.checks import AT_LEAST, NOT_NEGATIVE
 from landscape.training.config import TrainConfig
 from landscape.training.history import read_history
 from landscape.training.runs import load_config
@@ -135,6 +139,20 @@ def test_every_setting_has_an_option_in_a_section() -> None:
         assert f"\n{section}\n" in help_text
 
 
+def test_the_ranges_in_help_are_those_that_hold() -> None:
+    ranges = {option.name: option.type for option in command.params if isinstance(option.type, click.IntRange)}
+    assert {name: kind.min for name, kind in ranges.items()} == AT_LEAST
+    highest = {name: kind.max for name, kind in ranges.items() if kind.max is not None}
+    assert highest == {"seed": 2**64 - 1, "noise_draws": MOST_DRAWS}
+    bounds = {option.name: option.type for option in command.params if isinstance(option.type, Number)}
+    assert {name for name, kind in bounds.items() if kind.inclusive} == {*NOT_NEGATIVE} - {"drop_below"}
+    help_text = " ".join(CliRunner().invoke(command, ["--help"]).stdout.split())
+    assert "--epochs INTEGER RANGE Epochs of the run. [default: 100; mnist 20; cifar10, cifar100, svhn 200] [x>=1]" in (
+        help_text
+    )
+    assert "--lr NUMBER>0 Largest" in help_text and "--epsilon NUMBER>=0 Size" in help_text
+
+
 def test_help_reads_no_torch() -> None:
     code = (
         "import sys\nfrom landscape.cli.train import command\n"
@@ -152,7 +170,6 @@ def test_help_reads_no_torch() -> None:
         (["--model", "vgg"], 1, "Error: model of a training run is one of small_cnn, preact_resnet18, "),
         (["--model", "no_such_module:net"], 1, "Error: "),
         (["--dataset", "cifar10", "--data-dir", "nowhere"], 1, "landscape data fetch cifar10"),
-        (["--epochs", "0"], 1, "Error: epochs of a training run is at least 1, got 0."),
         (["--preset", "awp/imagenet"], 1, "Error: a preset is one of awp/cifar10-linf, "),
         (["--preset", "rice/svhn-l2", "--method", "at-awp"], 1, "is published for at, got at-awp"),
         (["--preset", "rice/svhn-l2", "--config", "a.json"], 1, "Error: --preset and --config both give all settings"),
@@ -165,6 +182,7 @@ def test_help_reads_no_torch() -> None:
         (["--out", "file/run"], 1, "Error: cannot write in file/run"),
         (["--epsilon", "8//255"], 2, "'8//255' is not a number such as 0.03 or 8/255."),
         (["--lr", "-1"], 2, "-1 is not above 0."),
+        (["--epochs", "0"], 2, "Invalid value for '--epochs': 0 is not in the range x>=1."),
         (["--epochs", "many"], 2, "'many' is not a valid integer"),
         (["--momentum", "0.9"], 2, "No such option"),
     ],
