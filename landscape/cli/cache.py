@@ -44,7 +44,7 @@ def show_command(surface: str, cache_dir: str | None) -> None:
     click.echo(in_columns([*_about(shown, path), *_settings(shown), *_origins(shown.provenance)]))
 
 
-@command.command("merge")
+@command.command("merge", short_help="Join journals into their surface files.")
 @click.argument("surface", metavar="KEY|all")
 @cache_options
 def merge_command(surface: str, cache_dir: str | None) -> None:

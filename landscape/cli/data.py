@@ -13,7 +13,9 @@ from landscape import names
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-data_dir_option = click.option("--data-dir", type=click.Path(), help="Folder of the data.  [default: $LANDSCAPE_DATA]")
+data_dir_option = click.option(
+    "--data-dir", type=click.Path(), help="Folder of the data.  [default: $LANDSCAPE_DATA, else data in the cache]"
+)
 
 
 @click.group("data")
@@ -27,7 +29,7 @@ def command() -> None:
 @click.option("--mirror", metavar="URL", help="Address of a folder that holds the same files.")
 @click.pass_context
 def fetch_command(context: click.Context, name: str, data_dir: str | None, mirror: str | None) -> None:
-    """Download the data set NAME; each file must have its known hash."""
+    """Download a data set; each file must have its known hash."""
     import pooch
 
     from landscape.datasets import download
@@ -45,7 +47,7 @@ def fetch_command(context: click.Context, name: str, data_dir: str | None, mirro
         click.echo(f"{name} is in {place}")
 
 
-@command.command("list")
+@command.command("list", short_help="Say of each data set what it holds and where.")
 @data_dir_option
 def list_command(data_dir: str | None) -> None:
     """Say of each data set what it holds, where it is looked for, and whether it is there."""

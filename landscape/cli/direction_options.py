@@ -82,7 +82,8 @@ random_options = options.combined(
     click.option(
         "--direction-norm",
         type=click.Choice(names.DIRECTION_NORMS),
-        help="What of a random d is scaled to w.  [default: filter]",
+        help="What of a random direction gets the norm that it has in w: each filter, each layer, all."
+        "  [default: filter]",
     ),
     click.option(
         "--one-dim",

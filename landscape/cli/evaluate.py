@@ -29,7 +29,7 @@ USUAL_ATTACK = "pgd-20"
 @click.option(
     "--split",
     type=click.Choice((*names.SPLITS, "both")),
-    help="Examples of.  [default: both, with the gap; train where there is one set only]",
+    help="Which examples.  [default: both, with the gap; train where there is one set only]",
 )
 @options.examples_of(NUM_EVALUATED)
 @click.option("--norm", type=click.Choice(names.THREAT_NORMS), help="Norm of the attacks.  [default: checkpoint's]")
@@ -37,10 +37,14 @@ USUAL_ATTACK = "pgd-20"
     "--epsilon",
     "epsilons",
     type=options.Numbers(inclusive=True),
-    help="Size of the attacks, 8/255, or several with commas.  [default: checkpoint's]",
+    help="Size of the attacks on inputs in [0, 1], 8/255, or several with commas.  [default: checkpoint's]",
 )
-@click.option("--step-size", type=options.Number(), help="Step of the attacks, 2/255.  [default: checkpoint's]")
-@click.option("--restarts", type=click.IntRange(min=1), default=1, show_default=True, help="Random restarts.")
+@click.option(
+    "--step-size",
+    type=options.Number(),
+    help="Step of the attacks, 2/255.  [default: checkpoint's; of another epsilon a quarter, l2 15/128]",
+)
+@options.restarts_option
 @click.option("--epochs", type=options.Epochs(), help="Of run folders, FROM:TO:STEP, with the best and the last.")
 @click.option("--best-per-attack", is_flag=True, help="Of run folders: the best of each column over all checkpoints.")
 @click.option("--group-by", type=click.Choice(["method"]), help="Mean and deviation over the seeds of each method.")

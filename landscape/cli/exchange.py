@@ -35,7 +35,7 @@ def export_command(surface: str, to: Path, by_example: bool, direction: int | No
     click.echo(f"{found.label}, {found.key[:12]}{lacking}: {to}")
 
 
-@click.command("import")
+@click.command("import", short_help="Take in a file of tomgoldstein/loss-landscape.")
 @click.argument("file", metavar="FILE.h5", type=click.Path(path_type=Path))
 @click.option("--label", help="What figures call it.  [default: the name of the file]")
 @cache_options

@@ -52,10 +52,14 @@ measure_options = options.combined(
     click.option("--measures", type=Measures(), default="all", show_default=True, help=f"Of {KNOWN}."),
     click.option("--radius", type=options.Numbers(), help="r of rise(r).  [default: 0.1,0.25,0.5,1]"),
     click.option(
-        "--gamma", type=options.Numbers(), default=str(GAMMA), show_default=True, help="Of worst-case rises; several."
+        "--gamma",
+        type=options.Numbers(),
+        default=str(GAMMA),
+        show_default=True,
+        help="Relative radius of worst-case rises.",
     ),
     click.option(
-        "--noise-scale", type=options.Numbers(), help="a of Gaussian weights; several.  [default: 0.25; literal: 0.002]"
+        "--noise-scale", type=options.Numbers(), help="a of Gaussian weights.  [default: 0.25; literal: 0.002]"
     ),
     click.option(
         "--sigma",
@@ -64,7 +68,13 @@ measure_options = options.combined(
         show_default=True,
         help="Of Gaussian weights: a ||w_l|| / sqrt(n_l), or literally the paper's a ||w_l|| for each weight.",
     ),
-    click.option("--probes", type=click.IntRange(min=1), default=NUM_PROBES, show_default=True, help="Of the trace."),
+    click.option(
+        "--probes",
+        type=click.IntRange(min=1),
+        default=NUM_PROBES,
+        show_default=True,
+        help="Random vectors that estimate the trace.",
+    ),
 )
 """Which measures, at which sizes."""
 

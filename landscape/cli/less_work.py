@@ -26,20 +26,22 @@ logger = logging.getLogger(__name__)
 until_option = click.option(
     "--until-se",
     type=click.FloatRange(min=0, min_open=True),
-    help="Take only as many of the --examples as a standard error of the mean loss of this size needs.",
+    help="Take only as many of the --examples, from 100 on, as a standard error of the mean loss of this size needs.",
 )
 
 warm_option = click.option(
     "--warm-start",
     type=click.IntRange(min=1),
-    help="Attack steps beside the centre, from the neighbour's adversarial examples on; the bias is printed.",
+    help="Attack steps beside the centre, from the neighbour's adversarial examples on, fewer than the attack's own; "
+    "the bias is printed.",
 )
 
 refine_option = click.option(
     "--refine",
     type=click.FloatRange(min=0, min_open=True),
     metavar="X",
-    help="Measure every 4th node, more where the mean loss is off its neighbours' cubic by X, interpolate the rest.",
+    help="Of 17 x 17 nodes or more, measure every 4th, more where the mean loss is off its neighbours' cubic by X, and "
+    "interpolate the rest.",
 )
 
 

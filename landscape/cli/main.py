@@ -35,7 +35,7 @@ COMMANDS = {
     "weights": ("landscape.cli.weights", "Histograms of the weights of each layer, for several checkpoints."),
     "plot": ("landscape.cli.plot", "Redraw a figure from surface files, without the model."),
     "history": ("landscape.cli.history", "Learning curves of training runs, with the gap."),
-    "cache": ("landscape.cli.cache", "List, show, merge and clear stored surfaces."),
+    "cache": ("landscape.cli.cache", "List, show, merge, export, import and clear stored surfaces."),
     "data": ("landscape.cli.data", "Fetch data sets and say where they lie."),
 }
 

@@ -25,7 +25,11 @@ if TYPE_CHECKING:
 
 target_options = options.combined(
     click.option(
-        "--split", type=click.Choice((*names.SPLITS, "both")), default="train", show_default=True, help="Examples of."
+        "--split",
+        type=click.Choice((*names.SPLITS, "both")),
+        default="train",
+        show_default=True,
+        help="Which examples.",
     ),
     options.attack_options,
     click.option(
@@ -50,7 +54,7 @@ model_options = options.combined(
     click.option(
         "--batchnorm-source",
         type=click.Choice(names.BATCHNORM_SOURCES),
-        help="Examples of re-estimated statistics.  [default: clean]",
+        help="Examples that statistics are re-estimated from.  [default: clean]",
     ),
     click.option(
         "--batchnorm-batch-size",
@@ -92,12 +96,15 @@ sampling_options = options.combined(
 
 line_options = options.combined(
     click.option(
-        "--directions", type=click.IntRange(min=1), help="How many.  [default: 10 random, a file's all, else 1]"
+        "--directions",
+        type=click.IntRange(min=1),
+        help="How many directions.  [default: 10 random, a file's all, else 1]",
     ),
     click.option(
         "--alpha",
         type=options.Line(),
-        help="Nodes, FROM:TO:NUM.  [default: -1:1:21; 0:1:21 towards a checkpoint; ten gamma; around a path]",
+        help="Nodes, FROM:TO:NUM.  [default: -1:1:21; 0:1:21 towards a checkpoint; to 10 gamma, worst-case; around a "
+        "path]",
     ),
 )
 """Along how many lines, and where on them."""

@@ -221,7 +221,11 @@ def examples_of(usual: int) -> Callable[[Function], Function]:
     """The options that say which examples; `usual` is how many there are by default."""
     return combined(
         click.option("--dataset", help="Data set: " + ", ".join(names.DATASETS) + ".  [default: the checkpoint's]"),
-        click.option("--data-dir", type=click.Path(), help="Folder of the data.  [default: $LANDSCAPE_DATA]"),
+        click.option(
+            "--data-dir",
+            type=click.Path(),
+            help="Folder of the data.  [default: $LANDSCAPE_DATA, else data in the cache]",
+        ),
         click.option("--examples", type=Count(), help=f"How many examples, or 'all'.  [default: {usual}]"),
         click.option(
             "--seed", type=click.IntRange(0, 2**64 - 1), default=0, show_default=True, help="Seed of everything."
@@ -231,31 +235,59 @@ def examples_of(usual: int) -> Callable[[Function], Function]:
 
 example_options = examples_of(NUM_EXAMPLES)
 
+restarts_option = click.option(
+    "--restarts",
+    type=click.IntRange(min=1),
+    default=1,
+    show_default=True,
+    help="Random starts of the attack; each example counts under its worst.",
+)
+
 attack_options = combined(
     click.option("--norm", type=click.Choice(names.THREAT_NORMS), help="Norm of the attack.  [default: checkpoint's]"),
     click.option(
         "--epsilon",
         type=Numbers(inclusive=True),
-        help="Size of the attack, 8/255; plot-1d takes several, 0,4/255,8/255.  [default: checkpoint's]",
+        help="Size of the attack on inputs in [0, 1], 8/255; plot-1d takes several, 0,4/255,8/255."
+        "  [default: checkpoint's]",
     ),
-    click.option("--step-size", type=Number(), help="Step of the attack, 2/255.  [default: checkpoint's]"),
+    click.option(
+        "--step-size",
+        type=Number(),
+        help="Step of the attack, 2/255.  [default: checkpoint's; of another epsilon a quarter, l2 15/128]",
+    ),
     click.option(
         "--attack", default="pgd-10", show_default=True, help="pgd-K, cw-K, fgsm, fgsm-rs, spsa, autoattack, none."
     ),
-    click.option("--restarts", type=click.IntRange(min=1), default=1, show_default=True, help="Random restarts."),
+    restarts_option,
 )
 
 device_options = combined(
-    click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:N."),
     click.option(
-        "--precision", type=click.Choice(names.PRECISIONS), default="fp32", show_default=True, help="Arithmetic."
+        "--device", default="auto", show_default=True, help="auto (CUDA where there is any), cpu, cuda or cuda:N."
+    ),
+    click.option(
+        "--precision",
+        type=click.Choice(names.PRECISIONS),
+        default="fp32",
+        show_default=True,
+        help="Arithmetic; fp32 is without TF32.",
     ),
     click.option("--batch-size", type=click.IntRange(min=1), help="Examples in one batch.  [default: by memory]"),
-    click.option("--compile", "compiled", is_flag=True, help="Use torch.compile; pays for large models."),
+    click.option(
+        "--compile",
+        "compiled",
+        is_flag=True,
+        help="Compile the model, once; on the CPU by a C++ compiler. Pays for large models, many points.",
+    ),
 )
 
 cache_options = combined(
-    click.option("--cache-dir", type=click.Path(), help="Folder of the surfaces.  [default: $LANDSCAPE_CACHE]"),
+    click.option(
+        "--cache-dir",
+        type=click.Path(),
+        help="Folder of the surfaces.  [default: $LANDSCAPE_CACHE, else ~/.cache/landscape]",
+    ),
 )
 
 plane_options = combined(

@@ -50,7 +50,7 @@ NO_DIRECTIONS: Mapping[str, Any] = {
 )
 @click.option("--random-gamma", type=options.Numbers(), help="Those of random v.  [default: as --gamma]")
 @click.option(
-    "--steps", type=click.IntRange(min=1), default=10, show_default=True, help="Of the ascent; 1 is AWP's own v."
+    "--steps", type=click.IntRange(min=1), default=10, show_default=True, help="Steps of the ascent; 1 is AWP's own v."
 )
 @click.option("--directions", type=click.IntRange(min=1), default=10, show_default=True, help="Random v of each gamma.")
 @click.option("--epochs", type=options.Epochs(), help="Of run folders, FROM:TO:STEP; best and last are always in.")

@@ -31,7 +31,9 @@ if TYPE_CHECKING:
 @click.argument("checkpoints", nargs=-1, required=True, metavar="CKPT...")
 @line_options
 @objective_option("adversarial")
-@click.option("--with-fixed", is_flag=True, help="Beside it the control --objective fixed, and the gap between both.")
+@click.option(
+    "--with-fixed", is_flag=True, help="Draw the control --objective fixed beside it, and the gap between both."
+)
 @measuring_options
 @until_option
 @warm_option

@@ -37,7 +37,8 @@ def command(settings: dict[str, Any], /, checkpoints: tuple[str, ...], **given: 
     Other planes: --towards twice, through three checkpoints; --trajectory, the first two principal components of a path
     of checkpoints; --direction hessian, its first two eigenvectors; --direction worst-case, beside a random direction.
 
-    --refine X saves most of the points of a plane: --alpha and --beta are then its finest nodes.
+    --refine X saves most of the points of a plane of 17 x 17 nodes or more: --alpha and --beta are then its finest
+    nodes.
     """
     from landscape import files
     from landscape.analysis.levels import require_levels_fit

@@ -62,7 +62,9 @@ what_options = _section(
     _option(
         "--validation", type=_FROM_1, help="Training examples kept apart to choose the best epoch.  [default: none]"
     ),
-    _option("--data-dir", type=click.Path(), help="Folder of the data.  [default: $LANDSCAPE_DATA]"),
+    _option(
+        "--data-dir", type=click.Path(), help="Folder of the data.  [default: $LANDSCAPE_DATA, else data in the cache]"
+    ),
     _option("--seed", type=click.IntRange(0, 2**64 - 1), help="Seed of everything.  [default: 0]"),
 )
 
@@ -94,7 +96,7 @@ attack_options = _section(
     _option(
         "--step-size",
         type=Number(),
-        help="Step of the attack, 2/255.  [default: the data set's, or a quarter of another epsilon]",
+        help="Step of the attack, 2/255.  [default: the data set's; of another epsilon a quarter, l2 15/128]",
     ),
     _option("--attack-steps", type=_FROM_1, help="Steps of the attack in training.  [default: 10]"),
     _option("--attack-mode", help="The model's mode in the attack, train or eval.  [default: at train, else eval]"),

@@ -18,7 +18,9 @@ from landscape.cli import options
 @click.option(
     "--all-parameters", is_flag=True, help="Biases and BatchNorm parameters too, not only kernels and matrices."
 )
-@click.option("--bins", type=click.IntRange(min=2, max=10_000), default=80, show_default=True, help="Of each layer.")
+@click.option(
+    "--bins", type=click.IntRange(min=2, max=10_000), default=80, show_default=True, help="Bins of each panel."
+)
 @click.option(
     "--near-zero", type=options.Number(), default="0.001", show_default=True, help="The table counts |w| below it."
 )
