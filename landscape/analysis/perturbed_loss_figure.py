@@ -17,7 +17,7 @@ from landscape.analysis.perturbed_loss import (
     PerturbedLoss,
     perturbed_losses,
 )
-from landscape.analysis.perturbed_loss_table import kind_words
+from landscape.analysis.perturbed_loss_table import kind_words, over_directions
 from landscape.analysis.settings import describe_attack, is_attacked, objective_of
 from landscape.analysis.style import COLOURS, LINE_STYLES, MARKERS
 from landscape.analysis.wording import counted, quantity_words
@@ -162,8 +162,8 @@ def _caption(found: Sequence[Perturbed]) -> str:
             f"Adversarial v: {ascent} of ascent on the mean cross-entropy of these examples{anew}, ‖v‖ = γ ‖w‖ in "
             "every layer."
         )
-    if any(one.kind == RANDOM for one in found):
-        sentences.append("Random v: Gaussian, ‖v‖ = γ ‖w‖ in every layer, mean over directions.")
+    if counts := [len(one.surface.direction_ids) for one in found if one.kind == RANDOM]:
+        sentences.append(f"Random v: Gaussian, ‖v‖ = γ ‖w‖ in every layer, {over_directions(counts)}.")
     return " ".join([*sentences, settings_sentences(found)])
 
 

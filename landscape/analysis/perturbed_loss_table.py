@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, fields
 from typing import Any
 
-from landscape.analysis.perturbed_loss import KINDS, NONE, PerturbedLoss
+from landscape.analysis.perturbed_loss import KINDS, NONE, RANDOM, PerturbedLoss
 from landscape.analysis.tables import aligned, plain_values
 from landscape.analysis.wording import ABSENT
 
@@ -35,9 +35,10 @@ def perturbed_loss_table(rows: Sequence[PerturbedLoss], *, title: str, unit: str
     for (model, epoch, split), cells in lines.items():
         names = [model, *([str(epoch)] if series else []), *([split] if splits else [])]
         body.append([*names, *(_cell(cells.get(column)) for column in columns)])
+    random = [row.num_directions + row.num_masked for row in rows if row.kind == RANDOM]
     notes = [
         f"{title} ({unit}) at w + v, ± its standard error over examples; γ = ||v_l|| / ||w_l|| of every layer.",
-        "Adversarial v ascend on these very examples; random ones: mean over directions.",
+        f"Adversarial v ascend on these very examples; random ones: {over_directions(random)}.",
     ]
     if masked := sum(row.num_masked for row in rows):
         notes.append(f"* {masked} points missing or not finite are left out.")
@@ -57,6 +58,11 @@ def perturbed_loss_csv(rows: Sequence[PerturbedLoss]) -> str:
     for numbers in perturbed_loss_numbers(rows):
         writer.writerow(["" if numbers[name] is None else numbers[name] for name in COLUMNS])
     return text.getvalue()
+
+
+def over_directions(counts: Sequence[int]) -> str:
+    """What the loss under random v is a mean of, by the numbers of directions."""
+    return "along one direction" if set(counts) == {1} else "mean over directions"
 
 
 def kind_words(kind: str, gamma: float) -> str:

@@ -106,6 +106,21 @@ def test_the_table_has_a_column_for_each_kind_and_gamma() -> None:
     assert header.split()[:2] == ["checkpoint", "split"]
 
 
+@pytest.mark.parametrize(
+    ("count", "said", "unsaid"),
+    [(1, "along one direction", "mean over directions"), (4, "mean over directions", "along one direction")],
+    ids=["one", "four"],
+)
+def test_table_and_caption_speak_of_a_mean_only_where_there_is_one(count: int, said: str, unsaid: str) -> None:
+    random = make_surface(
+        grid="0.01:0.1:2", num_directions=count, directions=LAYERWISE, not_finite=((0, 1),)[: count - 1]
+    )
+    found = [Perturbed(surface=surface, model="a") for surface in (worst(0.1), random)]
+    table = perturbed_loss_table(perturbed_losses(found), title="loss", unit="nats")
+    for text in (table, caption(perturbed_loss_figure(found))):
+        assert said in text and unsaid not in text
+
+
 def test_the_csv_holds_every_number_unrounded() -> None:
     rows = perturbed_losses(made())
     table = list(csv.DictReader(io.StringIO(perturbed_loss_csv(rows))))
