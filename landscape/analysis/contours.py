@@ -9,6 +9,7 @@ import numpy.typing as npt
 
 from landscape.analysis.directions import plane_labels
 from landscape.analysis.levels import Beyond, Levels, Wanted, choose_levels
+from landscape.analysis.marks import covered_places
 from landscape.analysis.planes import Plane, axes_of, planes_of
 from landscape.analysis.wording import quantity_words
 from landscape.errors import InputError
@@ -29,8 +30,9 @@ MASKED = "#d0d0d0"
 
 LABEL_SIZE = 8.0
 
-LABEL_MARGIN, LABEL_DISTANCE, LABEL_ROOM = 0.09, 0.16, 0.034
-"""Shares of the panel: from a number to the border, to other numbers and the centre, and to the neighbouring lines."""
+LABEL_MARGIN, LABEL_DISTANCE, LABEL_ROOM, MARK_DISTANCE = 0.09, 0.16, 0.034, 0.08
+"""Shares of the panel: from a number to the border, to other numbers and the centre, to the neighbouring lines, and to
+marks of other checkpoints with their names and path."""
 
 CROSS: dict[str, Any] = {"marker": "x", "color": "black", "markersize": 4, "zorder": 4}
 """Of nodes without a number."""
@@ -106,7 +108,7 @@ def draw_contour(axes: Axes, plane: Plane, values: Floats, levels: Levels, beyon
     axes.set_facecolor(MASKED)
     if min(values.shape) > 1 and not shown.mask.all():
         axes.contourf(alpha, beta, shown, levels=list(levels.edges), cmap=colours, norm=norm, extend=outside)
-        _draw_lines(axes, alpha, beta, shown, levels, (colours, norm))
+        _draw_lines(axes, plane, shown, levels, (colours, norm))
     _mark(axes, (alpha, beta), ~np.isfinite(values), **CROSS)
     _mark(axes, (alpha, beta), plane.measured & plane.interpolated.any(), **DOT)
     axes.set(xlim=(alpha[0], alpha[-1]), ylim=(beta[0], beta[-1]))
@@ -151,8 +153,9 @@ def draw_relief(axes: Any, plane: Plane, values: Floats, levels: Levels, beyond:
     return axes
 
 
-def _draw_lines(axes: Axes, alpha: Floats, beta: Floats, shown: Any, levels: Levels, paint: tuple[Any, Any]) -> None:
+def _draw_lines(axes: Axes, plane: Plane, shown: Any, levels: Levels, paint: tuple[Any, Any]) -> None:
     """Contour lines, black or white by their ground, some with their number."""
+    alpha, beta = axes_of(plane)
     crossed = [line for line in levels.lines if shown.min() < line < shown.max()]
     if not crossed:
         return
@@ -161,16 +164,17 @@ def _draw_lines(axes: Axes, alpha: Floats, beta: Floats, shown: Any, levels: Lev
     size = np.array([alpha[-1] - alpha[0], beta[-1] - beta[0]])
     corner = np.array([alpha[0], beta[0]])
     paths = [(np.asarray(path.vertices) - corner) / size for path in lines.get_paths()]
-    for place in _label_places(paths, -corner / size):
+    for place in _label_places(paths, -corner / size, (covered_places(plane.surface) - corner) / size):
         axes.clabel(lines, fontsize=LABEL_SIZE, fmt="%g", inline_spacing=2, manual=[tuple(corner + size * place)])
 
 
-def _label_places(paths: list[Floats], centre: Floats) -> list[Floats]:
+def _label_places(paths: list[Floats], centre: Floats, covered: Floats) -> list[Floats]:
     """Where lines carry their number: at most one place on each, with room around, as shares of the panel.
 
     Args:
         paths: (V, 2) vertices of each level's line, in order of the levels.
         centre: (2,) where the centre is marked.
+        covered: (M, 2) places of other marks; none for M = 0.
     """
     places: list[Floats] = []
     for index, path in enumerate(paths):
@@ -178,7 +182,7 @@ def _label_places(paths: list[Floats], centre: Floats) -> list[Floats]:
         others = [line for line in paths[max(index - 1, 0) : index + 2] if line is not path and len(line)]
         room = np.min([_distances(free, line) for line in others], axis=0) if others else np.ones(len(free))
         far = _distances(free, np.array([centre, *places]))
-        usable = (room > LABEL_ROOM) & (far > LABEL_DISTANCE)
+        usable = (room > LABEL_ROOM) & (far > LABEL_DISTANCE) & (_distances(free, covered) > MARK_DISTANCE)
         if usable.any():
             places.append(free[int(np.argmax(np.where(usable, room, -1.0)))])
     return places

@@ -121,7 +121,7 @@ def epsilon_figure(planes: Sequence[EpsilonPlane], *, quantity: str = "loss", ti
         bar = figure.colorbar(scale, ax=panels, aspect=22 * len(planes), pad=0.012)
         bar.ax.grid(False)
         if _is_bent(words):
-            bar.set_ticks(ticks := _bar_ticks(scale.norm), labels=[f"{tick:g}" for tick in ticks])
+            bar.set_ticks(ticks := bar_ticks(scale.norm), labels=[f"{tick:g}" for tick in ticks])
         bar.set_label(f"{words.title} ({words.unit})")
 
     heading = title or (planes[0].label if len(planes) == 1 else None)
@@ -215,17 +215,20 @@ def _is_to_scale(epsilons: Sequence[float]) -> bool:
     return bool((gaps >= LABEL_ROOM * (edges[-1] - edges[0])).all())
 
 
-def _bar_ticks(norm: Any) -> list[float]:
-    """Round numbers at about equal distances of a colour bar, whatever its scale."""
+def bar_ticks(norm: Any) -> list[float]:
+    """Round numbers at about equal distances of a colour bar, whatever its scale, and 0 where it is in the range."""
     exact = [float(value) for value in norm.inverse(np.linspace(0.0, 1.0, BAR_TICKS + 1))]
-    ticks = [exact[0]] if exact[0] == 0.0 else []
+    ticks = []
     for before, value in zip(exact, exact[1:], strict=False):
         coarsest = (value - before) / 2
         power = 10.0 ** np.floor(np.log10(coarsest))
         unit = power * max(factor for factor in (1, 2, 5) if factor * power <= coarsest)
         multiple = np.floor(value / unit) if value == exact[-1] else round(value / unit)
         ticks.append(float(f"{unit * multiple:.12g}"))
-    return list(dict.fromkeys(ticks))
+    if exact[0] <= 0.0 <= exact[-1]:
+        origin = float(norm(0.0))
+        ticks = [0.0, *(tick for tick in ticks if abs(float(norm(tick)) - origin) > 0.5 / BAR_TICKS)]
+    return sorted(set(ticks))
 
 
 def _is_bent(words: QuantityWords) -> bool:

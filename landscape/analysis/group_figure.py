@@ -263,7 +263,7 @@ def _draw_sizes(axes: Axes, every: Sequence[GroupedSurface], looks: dict[int, Gr
     axes.set_yticks(range(len(every)), [_panel_title(grouped, 3) for grouped in every])
     axes.invert_yaxis()
     axes.set_xlim(0, 100)
-    axes.set_xlabel("share of the examples (%), with their number")
+    axes.set_xlabel("share of the examples (%), with their number where it fits")
     axes.grid(visible=False)
     axes.tick_params(axis="y", length=0)
 

@@ -10,7 +10,7 @@ import numpy as np
 
 from landscape.analysis.layout import Page, compose
 from landscape.analysis.run_history import RunGroup, RunHistory
-from landscape.analysis.style import COLOURS, MARKERS, SPLIT_LINES
+from landscape.analysis.style import COLOURS, MARKERS, SPLIT_LINES, epoch_ticks
 from landscape.errors import InputError
 
 if TYPE_CHECKING:
@@ -20,6 +20,9 @@ if TYPE_CHECKING:
     from landscape.analysis.run_history import Numbers
 
 NEUTRAL = "#555555"
+
+BEST: dict[str, Any] = {"linestyle": "none", "markersize": 9.0, "markerfacecolor": "none", "markeredgewidth": 1.7}
+"""Hollow, because the best epochs of two runs may lie in one place."""
 
 FLATTEST = 0.05
 """Smallest range of a column, as a share of its values."""
@@ -112,8 +115,6 @@ def history_figure(
 
 
 def _draw_panel(axes: Axes, groups: Sequence[RunGroup], column: str, gap: bool) -> None:
-    from matplotlib.ticker import MaxNLocator
-
     for position, group in enumerate(groups):
         colour, marker = COLOURS[position % len(COLOURS)], MARKERS[position % len(MARKERS)]
         if column not in QUANTITIES:
@@ -127,9 +128,9 @@ def _draw_panel(axes: Axes, groups: Sequence[RunGroup], column: str, gap: bool) 
                 _draw_line(axes, group, values, colour, label=label, linestyle=SPLIT_LINES[split])
             _mark_best(axes, group, QUANTITIES[column].of(group, "test"), colour, marker)
     for epoch in sorted({drop for group in groups for run in group.runs for drop in run.drops}):
-        axes.axvline(epoch, color=NEUTRAL, linewidth=0.9, linestyle=(0, (1, 2.5)), zorder=0.5)
+        axes.axvline(epoch, color=NEUTRAL, linewidth=1.1, linestyle=(0, (1, 2.5)), zorder=1.2)
     axes.set_xlabel("epoch")
-    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    axes.xaxis.set_major_locator(epoch_ticks())
     axes.margins(x=0.02)
     _name_panel(axes, column, gap)
 
@@ -147,27 +148,22 @@ def _draw_line(
         lower, upper = mean[several] - deviation, mean[several] + deviation
         axes.fill_between(epochs[several], lower, upper, color=colour, alpha=0.16, linewidth=0, zorder=1.5)
     axes.plot(epochs, mean, color=colour, linestyle=linestyle, linewidth=1.6, label=label, zorder=2)
-    # One point is no line.
-    if len(epochs) == 1:
-        axes.plot(epochs, mean, color=colour, marker=".", zorder=2)
+    # One point is no line, and a line past epochs that were not evaluated does not show those that were.
+    if len(epochs) == 1 or not measured.all():
+        axes.plot(epochs, mean, color=colour, marker=".", markersize=7, linestyle="none", zorder=2)
 
 
 def _mark_best(axes: Axes, group: RunGroup, values: Numbers, colour: str, marker: str) -> None:
     for run, numbers in zip(group.runs, values, strict=True):
         epoch = run.column("epoch")[run.best]
         height = numbers[np.searchsorted(group.epochs, epoch)]
-        axes.plot(
-            epoch, height, marker=marker, color=colour, markersize=7.5, markeredgecolor="white", markeredgewidth=1.1,
-            linestyle="none", zorder=4,
-        )  # fmt: skip
+        axes.plot(epoch, height, marker=marker, color=colour, zorder=4, **BEST)
 
 
 def _name_lines(axes: Axes) -> None:
     for split, line in SPLIT_LINES.items():
         axes.plot([], [], color=NEUTRAL, linestyle=line, label=f"{split} examples")
-    axes.plot(
-        [], [], color=NEUTRAL, linestyle="none", marker="o", markersize=7.5, markeredgecolor="white", label="best epoch"
-    )
+    axes.plot([], [], color=NEUTRAL, marker="o", label="best epoch", **BEST)
 
 
 def _name_panel(axes: Axes, column: str, gap: bool) -> None:
@@ -210,6 +206,8 @@ def _caption(groups: Sequence[RunGroup], columns: Sequence[str]) -> str:
     if both_splits:
         chosen = " or ".join(sorted({run.selected_on for run in runs}))
         sentences.append(f"Best epoch: the highest robust accuracy on {chosen} examples.")
+    if both_splits and not all(np.isfinite(run.column("test_robust_accuracy")).all() for run in runs):
+        sentences.append("Dots: the epochs that were evaluated.")
     if any(run.drops for run in runs):
         sentences.append("Dotted lines: the learning rate drops.")
     if both_splits and any(run.is_log for run in runs):

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import numpy.typing as npt
 
 from landscape.analysis.directions import PRINCIPAL, Mark, kind_of, marks_of
 from landscape.analysis.layout import shortened
@@ -25,8 +27,11 @@ NAME_ROOM = 0.16
 ROOM_FOR_NAMES = 0.12
 """Part of the vertical range that stays free above and below."""
 
-PLANE_ROOM, NAME_HEIGHT = 0.5, 0.08
-"""As `NAME_ROOM`, in the smaller panels of planes, where names may stand above one another."""
+PLANE_ROOM, NAME_HEIGHT, LETTER = 0.5, 0.08, 0.025
+"""As `NAME_ROOM`, in the smaller panels of planes, where names may stand above one another; about a letter's width."""
+
+STEPS = 40
+"""Points that stand for a line where numbers of contours look for room."""
 
 DIAMOND: dict[str, Any] = {"marker": "D", "s": 34, "edgecolors": "white", "linewidths": 0.8, "zorder": 4, "label": "_"}
 
@@ -35,6 +40,8 @@ PATH: dict[str, Any] = {"linewidth": 0.9, "linestyle": (0, (1.2, 1.4)), "zorder"
 OUTLINE: dict[str, Any] = {"markeredgecolor": "black", "markeredgewidth": 1.2, "zorder": 7, "clip_on": False}
 
 NAME: dict[str, Any] = {"fontsize": 8.0, "zorder": 8, "color": "black"}
+
+Floats = npt.NDArray[np.float64]
 
 _Place = tuple[float, float, str]
 
@@ -102,19 +109,46 @@ def draw_plane_marks(
         shown = abs(value - scale * centre) if centred else value
         fill = colours(norm(shown)) if np.isfinite(shown) else "white"
         axes.plot(*mark.position, "D", markersize=7, color=fill, **OUTLINE)
-    places = [(mark.position[0], mark.position[1], mark.name) for mark in marks]
-    (low, high), (bottom, top) = axes.get_xlim(), axes.get_ylim()
-    for across, up, name in _named(places, PLANE_ROOM * (high - low), NAME_HEIGHT * (top - bottom)):
-        side = "right" if across > (low + high) / 2 else "left"
-        place = (across, up), (-7 if side == "right" else 7, -10 if up > (bottom + top) / 2 else 6)
-        axes.annotate(shortened(name), *place, textcoords="offset points", ha=side, path_effects=white_rim(), **NAME)
+    for place, right, up in _plane_names(surface):
+        look: dict[str, Any] = {"ha": "left" if right else "right", "path_effects": white_rim(), **NAME}
+        axes.annotate(
+            shortened(place[2]), place[:2], (7 if right else -7, 6 if up else -10), textcoords="offset points", **look
+        )
     return axes
+
+
+def covered_places(surface: Surface) -> Floats:
+    """(M, 2) points of a plane, close together, that the diamonds of `draw_plane_marks`, names and path cover."""
+    marks = [mark for mark in marks_of(surface) if is_inside(mark, surface)]
+    places = [np.array([mark.position]) for mark in marks]
+    if marks_of(surface) and kind_of(surface) == PRINCIPAL:
+        corners = [np.array(at) for at in (*(mark.position for mark in marks_of(surface)), (0.0, 0.0))]
+        places += [np.linspace(start, end, STEPS) for start, end in itertools.pairwise(corners)]
+    size = np.array([np.ptp(nodes) for nodes in _sides(surface)])
+    for (across, up, name), right, above in _plane_names(surface):
+        length = min(PLANE_ROOM, LETTER * len(shortened(name)))
+        reach = np.array([[0.0], [length if right else -length]]) * (1.0, 0.0) + (0.0, NAME_HEIGHT * (above - 0.5))
+        places.append(np.linspace(*((across, up) + size * reach), STEPS))
+    return np.concatenate([np.empty((0, 2)), *places])
+
+
+def _plane_names(surface: Surface) -> list[tuple[_Place, bool, bool]]:
+    """Where marks of a plane have their names, and whether these run to the right and stand above: to the middle."""
+    (left, right), (bottom, top) = ((min(nodes), max(nodes)) for nodes in _sides(surface))
+    places = [(*mark.position, mark.name) for mark in marks_of(surface) if is_inside(mark, surface)]
+    return [
+        (place, place[0] <= (left + right) / 2, place[1] <= (bottom + top) / 2)
+        for place in _named(places, PLANE_ROOM * (right - left), NAME_HEIGHT * (top - bottom))
+    ]
 
 
 def is_inside(mark: Mark, surface: Surface) -> bool:
     """Whether another checkpoint lies within the nodes of a plane."""
-    axes = (surface.grid.alpha, surface.grid.beta or ())
-    return all(min(nodes) <= at <= max(nodes) for at, nodes in zip(mark.position, axes, strict=False))
+    return all(min(nodes) <= at <= max(nodes) for at, nodes in zip(mark.position, _sides(surface), strict=False))
+
+
+def _sides(surface: Surface) -> tuple[tuple[float, ...], ...]:
+    return (surface.grid.alpha, *([] if surface.grid.beta is None else [surface.grid.beta]))
 
 
 def white_rim() -> list[Any]:

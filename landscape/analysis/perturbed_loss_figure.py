@@ -19,7 +19,7 @@ from landscape.analysis.perturbed_loss import (
 )
 from landscape.analysis.perturbed_loss_table import kind_words, over_directions
 from landscape.analysis.settings import describe_attack, is_attacked, objective_of
-from landscape.analysis.style import COLOURS, LINE_STYLES, MARKERS
+from landscape.analysis.style import COLOURS, LINE_STYLES, MARKERS, epoch_ticks
 from landscape.analysis.wording import counted, quantity_words
 from landscape.errors import InputError
 
@@ -34,8 +34,8 @@ KIND_LINES = {NONE: "solid", ADVERSARIAL: LINE_STYLES[0], RANDOM: LINE_STYLES[1]
 WIDE_RANGE = 30.0
 """Largest over smallest gamma from which on the axis is logarithmic above the smallest."""
 
-TICK_ROOM = 0.1
-"""Part of the axis that the label of a gamma takes; a gamma that lies closer to a labelled one has no label."""
+TICK_ROOM = 0.42
+"""Inches that the label of a gamma takes; a gamma that lies closer to a labelled one has no label."""
 
 NUM_COLUMNS = 2
 
@@ -49,8 +49,6 @@ def draw_over_epochs(axes: Axes, rows: Sequence[PerturbedLoss]) -> Axes:
         axes: to draw on.
         rows: of one run and split; every row has an epoch.
     """
-    from matplotlib.ticker import MaxNLocator
-
     gammas = sorted({row.gamma for row in rows if row.kind != NONE})
     for kind, gamma in _lines(rows):
         mine = sorted((row for row in rows if (row.kind, row.gamma) == (kind, gamma)), key=lambda row: row.epoch or 0)
@@ -62,7 +60,7 @@ def draw_over_epochs(axes: Axes, rows: Sequence[PerturbedLoss]) -> Axes:
             label=kind_words(kind, gamma),
         )  # fmt: skip
     axes.set_xlabel("epoch")
-    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    axes.xaxis.set_major_locator(epoch_ticks())
     return axes
 
 
@@ -174,7 +172,7 @@ def _lines(rows: Sequence[PerturbedLoss]) -> list[tuple[str, float]]:
 def _apart(axes: Axes, values: Sequence[float]) -> list[float]:
     """The increasing values that are far enough apart on the horizontal axis for their labels, with both ends."""
     places = [float(place) for place in axes.xaxis.get_transform().transform(values)]
-    room = TICK_ROOM * (places[-1] - places[0])
+    room = TICK_ROOM * axes.figure.dpi / axes.bbox.width * (places[-1] - places[0])
     kept = [0]
     for number in range(1, len(values) - 1):
         if min(places[number] - places[kept[-1]], places[-1] - places[number]) >= room:

@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from landscape.analysis.captions import settings_caption
 from landscape.analysis.contours import colours_of, draw_contour, draw_relief, shown_values
-from landscape.analysis.directions import marks_of
+from landscape.analysis.directions import HESSIAN, PRINCIPAL, kind_of, marks_of
 from landscape.analysis.layout import Page, compose_freely, settled, shortened
 from landscape.analysis.levels import Beyond, Levels, Wanted, choose_levels
 from landscape.analysis.loss_words import losses_of
@@ -130,7 +130,7 @@ def planes_caption(planes: Sequence[Plane], levels: Levels, values: Sequence[Flo
     interpolated = dots if any(plane.interpolated.any() for plane in planes) else ""
     drawn = (
         f"Contours, colours and heights: {listed(shown)} ({levels.origin}), the same in all panels{cut}. "
-        f"Plus: the centre. {interpolated}{masked}α and β are multiples of the two directions."
+        f"Plus: the centre. {interpolated}{masked}α and β are {_units(planes)}."
     )
     if any(marks_of(plane.surface) for plane in planes):
         drawn += (
@@ -141,6 +141,13 @@ def planes_caption(planes: Sequence[Plane], levels: Levels, values: Sequence[Flo
         drawn += f" Beyond the picture, and not drawn: {listed(list(dict.fromkeys(beyond)))}."
     labels = _labels(planes)
     return f"{drawn} {settings_caption([surface for surface, _ in labels], [label for _, label in labels])}"
+
+
+def _units(planes: Sequence[Plane]) -> str:
+    """What the two axes count."""
+    if all(kind_of(plane.surface) in (PRINCIPAL, HESSIAN) for plane in planes):
+        return "distances along the two directions"
+    return "multiples of the two directions"
 
 
 def _labels(planes: Sequence[Plane]) -> list[tuple[Any, str]]:

@@ -15,7 +15,7 @@ from landscape.analysis.layout import Page, compose
 from landscape.analysis.plots import draw_mean
 from landscape.analysis.samples import require_line
 from landscape.analysis.settings import split_of
-from landscape.analysis.style import SPLIT_LINES, Curve
+from landscape.analysis.style import SPLIT_LINES, Curve, epoch_ticks
 from landscape.errors import InputError
 from landscape.training.history import Row, read_history, selecting
 
@@ -197,8 +197,4 @@ def _colour_scale(epochs: Sequence[int]) -> Any:
 
 
 def _colour_bar(figure: Figure, panels: Any, scale: Any) -> None:
-    from matplotlib.ticker import MaxNLocator
-
-    figure.colorbar(
-        scale, ax=panels, label="epoch", ticks=MaxNLocator(10, integer=True), aspect=20 * len(panels), pad=0.01
-    )
+    figure.colorbar(scale, ax=panels, label="epoch", ticks=epoch_ticks(), aspect=20 * len(panels), pad=0.01)

@@ -13,6 +13,8 @@ from landscape.errors import InputError
 from landscape.files import canonical_json
 
 if TYPE_CHECKING:
+    from matplotlib.ticker import MaxNLocator
+
     from landscape.surfaces.surface import Surface
 
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
@@ -147,6 +149,13 @@ def direction_looks(count: int, colour: str, *, alone: bool) -> list[dict[str, A
             marker = MARKERS[number // len(LINE_STYLES) % len(MARKERS)]
         looks.append({"color": free[number % len(free)], "linestyle": line, "marker": marker, "markersize": 3.0})
     return looks
+
+
+def epoch_ticks() -> MaxNLocator:
+    """Whole epochs, some round number of them apart."""
+    from matplotlib.ticker import MaxNLocator
+
+    return MaxNLocator(integer=True, steps=[1, 2, 5, 10])
 
 
 def compares_splits(surfaces: Sequence[Surface]) -> bool:

@@ -4,8 +4,9 @@ from typing import Any
 
 import numpy as np
 import pytest
+from matplotlib.colors import PowerNorm
 
-from landscape.analysis.epsilon_figure import epsilon_caption, epsilon_figure, epsilon_planes
+from landscape.analysis.epsilon_figure import bar_ticks, epsilon_caption, epsilon_figure, epsilon_planes
 from landscape.errors import InputError
 from tests.analysis.synthetic import make_surface
 
@@ -73,6 +74,14 @@ def test_the_numbers_of_the_colours_are_evenly_spaced_up_to_the_end(sharpness: f
     assert gaps[:-1].min() > 0.04 and gaps.max() < 0.25
     assert "by the square root above the lowest value." in epsilon_caption(planes)
     assert "square root" not in epsilon_caption(planes, "robust-error")
+
+
+@pytest.mark.parametrize("lowest", [0.0, -0.0003, -0.05, -1.0, 0.3], ids=str)
+def test_the_colours_name_0_where_they_reach_it(lowest: float) -> None:
+    ticks = bar_ticks(norm := PowerNorm(0.5, lowest, 12.3))
+    assert (0.0 in ticks) == (lowest <= 0)
+    gaps = np.diff(np.asarray(norm(ticks)))
+    assert len(ticks) >= 7 and gaps.min() > 0.04 and gaps.max() < 0.25
 
 
 def test_the_caption_names_each_epsilon_once() -> None:

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import dataclasses
+
 import matplotlib
 import numpy as np
 import pytest
@@ -82,6 +84,38 @@ def test_logs_say_what_their_train_columns_are() -> None:
     assert "in training mode, augmented, and under AWP at w + v" in caption(
         history_figure(group_runs([make_run(0, settings=False)]))
     )
+
+
+def test_epochs_without_evaluation_are_told_from_those_with_one() -> None:
+    assert "Dots" not in caption(history_figure(group_runs([make_run(0)])))
+    run = make_run(0, best=4)
+    columns = {
+        name: np.where(np.isin(EPOCHS, (2, 4, 6)), column, np.nan) if name.startswith(("train", "test")) else column
+        for name, column in run.columns.items()
+    }
+    figure = history_figure(group_runs([dataclasses.replace(run, columns=columns)]))
+    for axes in figure.axes:
+        dots = [line for line in axes.get_lines() if line.get_marker() == "."]
+        assert {tuple(np.asarray(line.get_xdata()).tolist()) for line in dots} == {(2.0, 4.0, 6.0)}
+    assert "Dots: the epochs that were evaluated." in caption(figure)
+
+
+@pytest.mark.parametrize("last", [6, 20, 30, 100, 200], ids=str)
+def test_ticks_are_the_epochs_that_people_choose(last: int) -> None:
+    epochs = np.arange(1.0, last + 1)
+    columns = {name: np.interp(epochs, EPOCHS, column) for name, column in make_run(0).columns.items()}
+    run = RunHistory(label="run", columns={**columns, "epoch": epochs})
+    ticks = history_figure(group_runs([run])).axes[0].get_xticks()
+    (step,) = set(np.diff(ticks))
+    assert step in (1, 2, 5, 10, 20, 50) and not (ticks % step).any()
+
+
+def test_best_epochs_in_one_place_are_both_seen() -> None:
+    runs = [dataclasses.replace(make_run(0, settings=False), label=label) for label in ("one", "two")]
+    axes = history_figure(group_runs(runs)).axes[0]
+    best = [line for line in axes.get_lines() if list(np.asarray(line.get_xdata())) == [4.0]]
+    assert len({(line.get_marker(), line.get_color()) for line in best}) == 2
+    assert {line.get_markerfacecolor() for line in best} == {"none"}
 
 
 def test_nothing_to_draw_is_refused() -> None:

@@ -1,12 +1,14 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 from typing import Any
 
 import numpy as np
 import pytest
 from matplotlib.collections import PathCollection
 from matplotlib.figure import Figure
+from matplotlib.text import Text
 
 from landscape.analysis.plane_figure import plane_figure
 from landscape.analysis.planes import planes_of
@@ -75,3 +77,24 @@ def test_a_checkpoint_beyond_the_nodes_of_a_plane_is_named_and_not_drawn() -> No
     assert places == [(1.0, 0.5)] * 2
     caption = " ".join(" ".join(text.get_text() for text in figure.texts).split())
     assert "Beyond the picture, and not drawn: far." in caption
+
+
+def test_numbers_of_contours_keep_away_from_diamonds_names_and_path() -> None:
+    surface = make_plane(lambda alpha, beta: 10 * (alpha - beta) ** 2, alpha="-1:1:9", beta="-1:1:9")
+    surface = dataclasses.replace(surface, spec={**surface.spec, "directions": {"kind": "principal-components"}})
+    landmarks = [{**OTHER, "name": f"epoch {x}", "position": [x, y]} for x, y in ((0.9, -0.6), (0.2, 0.7), (-0.6, 0.1))]
+    marked = dataclasses.replace(surface, provenance=({"label": "at", "directions": {"landmarks": landmarks}},))
+    figure = plane_figure(planes_of([marked]), levels=[0.5, 1, 2, 4, 8])
+    figure.draw_without_rendering()
+    checked = 0
+    for axes in figure.axes:
+        numbers = [text for text in axes.texts if text.get_text().replace(".", "").isdigit()]
+        others = [Text.get_window_extent(text) for text in axes.texts if text not in numbers]
+        points = [axes.transData.transform(np.asarray(line.get_xydata())) for line in axes.get_lines()]
+        path = [np.linspace(start, end, 50) for line in points for start, end in itertools.pairwise(line)]
+        for number in numbers:
+            box = Text.get_window_extent(number)
+            assert not any(box.overlaps(other) for other in others)
+            assert box.count_contains(np.concatenate([*points, *path])) == 0
+            checked += 1
+    assert checked >= 4

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import csv
 import io
+import itertools
 from dataclasses import replace
 from typing import Any
 
@@ -162,9 +163,21 @@ def test_the_ticks_are_the_measured_gammas_that_have_room() -> None:
     axes: Any = perturbed_loss_figure(made(gammas="0.1:0.25:4")).axes[0]
     assert [text.get_text() for text in axes.get_xticklabels()] == ["0", "0.1", "0.15", "0.2", "0.25"]
     axes = perturbed_loss_figure(made(gammas="0.01:0.25:25")).axes[0]
-    labels = ["0", "0.03", "0.06", "0.09", "0.12", "0.15", "0.18", "0.21", "0.25"]
+    labels = ["0", *(f"{0.02 * number:g}" for number in range(1, 12)), "0.25"]
     assert [text.get_text() for text in axes.get_xticklabels()] == labels
     assert len(axes.get_xticks(minor=True)) == 25 - len(labels[1:])
+
+
+@pytest.mark.parametrize("splits", [("train",), ("train", "test")], ids=["one panel", "two panels"])
+def test_labels_of_gammas_cover_one_another_in_no_width(splits: tuple[str, ...]) -> None:
+    gammas = (0.005, 0.01, 0.02, 0.05, 0.1, 0.3, 0.6)
+    surfaces = [worst(gamma, data={"split": split}) for split in splits for gamma in gammas]
+    figure = perturbed_loss_figure([Perturbed(surface=surface, model="run", epoch=None) for surface in surfaces])
+    figure.draw_without_rendering()
+    for axes in figure.axes:
+        boxes = [text.get_window_extent() for text in axes.get_xticklabels()]
+        assert len(boxes) >= (8 if len(splits) == 1 else 5)
+        assert all(left.x1 + 4 < right.x0 for left, right in itertools.pairwise(boxes))
 
 
 def test_the_caption_says_what_v_are_and_every_setting() -> None:
