@@ -31,6 +31,9 @@ SMALLEST, LARGEST = 14.0, 60.0
 SIZE_OF_ALL = 42.0
 """Where all points are of one epoch."""
 
+METHOD_COLOURS, METHOD_MARKERS = (*COLOURS, "#7f7f7f"), (*MARKERS, "*")
+"""One more of each than for curves: eight methods are often compared."""
+
 COURSE: dict[str, Any] = {"linewidth": 0.8, "alpha": 0.35, "zorder": 2, "label": "_"}
 
 
@@ -137,8 +140,8 @@ def _group(point: Point) -> str:
 
 def _look(number: int) -> tuple[str, str]:
     """Colour and marker of group `number`; all pairs of the two are used before one comes again."""
-    colour = COLOURS[number % len(COLOURS)]
-    return colour, MARKERS[(number + number // len(COLOURS)) % len(MARKERS)]
+    colour = METHOD_COLOURS[number % len(METHOD_COLOURS)]
+    return colour, METHOD_MARKERS[(number + number // len(METHOD_COLOURS)) % len(METHOD_MARKERS)]
 
 
 def _area(epoch: int, epochs: Sequence[int]) -> float:

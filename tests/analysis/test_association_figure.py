@@ -86,6 +86,12 @@ def test_methods_have_looks_of_their_own_and_the_gap_is_in_points() -> None:
     np.testing.assert_allclose(sorted(heights), sorted(100 * p.gap for p in points))
 
 
+def test_eight_methods_differ_in_colour_and_in_marker() -> None:
+    axes = drawn(made(8, 1, methods=8))
+    colours = {tuple(s.get_facecolor()[0]) for s in axes.collections}
+    assert len(colours) == len({s.get_paths()[0].vertices.tobytes() for s in axes.collections}) == 8
+
+
 def test_without_methods_every_run_has_a_colour() -> None:
     axes = drawn([replace(p, method=None) for p in made(3, 4)])
     assert [s.get_label() for s in axes.collections] == [f"method-{run}-seed{run}" for run in range(3)]
