@@ -31,7 +31,7 @@ SMALLEST, LARGEST = 14.0, 60.0
 SIZE_OF_ALL = 42.0
 """Where all points are of one epoch."""
 
-METHOD_COLOURS, METHOD_MARKERS = (*COLOURS, "#7f7f7f"), (*MARKERS, "*")
+METHOD_COLOURS, METHOD_MARKERS = (*COLOURS, "#7f7f7f"), (*MARKERS, "<")
 """One more of each than for curves: eight methods are often compared."""
 
 COURSE: dict[str, Any] = {"linewidth": 0.8, "alpha": 0.35, "zorder": 2, "label": "_"}
