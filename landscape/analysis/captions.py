@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from landscape.analysis.directions import axis_label, has_named_directions, is_sample, marks_of, symbol_of
 from landscape.analysis.settings import describe_settings, measured_as, normalization_of, split_of
 from landscape.analysis.statistics import MIN_DIRECTIONS, summarize_curve
+from landscape.analysis.style import compares_splits
 from landscape.analysis.wording import quantity_words
 from landscape.surfaces.surface import DONE, MISSING, NOT_FINITE
 
@@ -153,7 +154,8 @@ def _drawn_alone(surfaces: Sequence[Surface]) -> str:
     """What lines and marks are where no direction is a random one."""
     each = "one direction each"
     if len(surfaces) > 1 and any(has_named_directions(surface) for surface in surfaces):
-        each += " (colours: as the thick lines, paler for the second of a colour; dashes: which direction)"
+        paler = ", paler for the second of a colour" if compares_splits(surfaces) else ""
+        each += f" (colours: as the thick lines{paler}; dashes: which direction)"
     thin = f"Thin lines: {each}; thick: the mean over these very directions, which are no random sample"
     return f"{thin}{_drawn_marks(surfaces)}"
 
