@@ -135,7 +135,7 @@ ENTRIES = (
     Entry(
         name="batchnorm",
         title="Statistics of BatchNorm",
-        words="Part of the rise with frozen statistics comes from these; the other two policies hardly differ here.",
+        words="Frozen ones add to the rise; re-estimated at every point and of each batch they hardly differ here.",
         commands=(
             *(
                 f"landscape plot-1d digits-at --batchnorm {policy} --directions 5 --alpha -1:1:11 --examples 200"

@@ -124,18 +124,19 @@ def covered_places(surface: Surface) -> Floats:
     if marks_of(surface) and kind_of(surface) == PRINCIPAL:
         corners = [np.array(at) for at in (*(mark.position for mark in marks_of(surface)), (0.0, 0.0))]
         places += [np.linspace(start, end, STEPS) for start, end in itertools.pairwise(corners)]
-    size = np.array([np.ptp(nodes) for nodes in _sides(surface)])
+    width, height = (float(np.ptp(nodes)) for nodes in _sides(surface))
     for (across, up, name), right, above in _plane_names(surface):
-        length = min(PLANE_ROOM, LETTER * len(shortened(name)))
-        reach = np.array([[0.0], [length if right else -length]]) * (1.0, 0.0) + (0.0, NAME_HEIGHT * (above - 0.5))
-        places.append(np.linspace(*((across, up) + size * reach), STEPS))
+        length = min(PLANE_ROOM, LETTER * len(shortened(name))) * width
+        middle = up + (NAME_HEIGHT / 2 if above else -NAME_HEIGHT / 2) * height
+        places.append(np.linspace((across, middle), (across + length if right else across - length, middle), STEPS))
     return np.concatenate([np.empty((0, 2)), *places])
 
 
 def _plane_names(surface: Surface) -> list[tuple[_Place, bool, bool]]:
     """Where marks of a plane have their names, and whether these run to the right and stand above: to the middle."""
     (left, right), (bottom, top) = ((min(nodes), max(nodes)) for nodes in _sides(surface))
-    places = [(*mark.position, mark.name) for mark in marks_of(surface) if is_inside(mark, surface)]
+    inside = [mark for mark in marks_of(surface) if is_inside(mark, surface)]
+    places = [(mark.position[0], mark.position[1], mark.name) for mark in inside]
     return [
         (place, place[0] <= (left + right) / 2, place[1] <= (bottom + top) / 2)
         for place in _named(places, PLANE_ROOM * (right - left), NAME_HEIGHT * (top - bottom))

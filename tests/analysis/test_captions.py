@@ -120,9 +120,7 @@ def test_series_of_both_splits_names_its_epochs_once() -> None:
 @pytest.mark.parametrize("change", ["weights", "data"])
 def test_paler_lines_are_only_spoken_of_where_two_curves_have_one_colour(change: str) -> None:
     other: Any = {"weights": "weights-1"} if change == "weights" else {"data": {"split": "test"}}
-    surfaces = [
-        make_surface(num_directions=3, num_examples=3, directions={"kind": "hessian"}, **changes)
-        for changes in ({}, other)
-    ]
+    hessian: dict[str, Any] = {"num_directions": 3, "num_examples": 3, "directions": {"kind": "hessian"}}
+    surfaces = [make_surface(**hessian), make_surface(**hessian, **other)]
     text = curves_caption(surfaces, ["one", "other"])
     assert "dashes: which direction" in text and ("paler" in text) == (change == "data")

@@ -84,7 +84,7 @@ def test_numbers_of_contours_keep_away_from_diamonds_names_and_path() -> None:
     surface = dataclasses.replace(surface, spec={**surface.spec, "directions": {"kind": "principal-components"}})
     landmarks = [{**OTHER, "name": f"epoch {x}", "position": [x, y]} for x, y in ((0.9, -0.6), (0.2, 0.7), (-0.6, 0.1))]
     marked = dataclasses.replace(surface, provenance=({"label": "at", "directions": {"landmarks": landmarks}},))
-    figure = plane_figure(planes_of([marked]), levels=[0.5, 1, 2, 4, 8])
+    figure = plane_figure(planes_of([marked]), levels=(0.5, 1, 2, 4, 8))
     figure.draw_without_rendering()
     checked = 0
     for axes in figure.axes:
