@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import resource
 import subprocess
 import time
-from collections.abc import Callable
+import traceback
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -121,6 +123,17 @@ class Bench:
         if not claim:
             note(f"  WRONG {sentence}")
             self.wrong.append(sentence)
+
+    @contextlib.contextmanager
+    def trying(self, case: str, variant: str = "all") -> Iterator[None]:
+        """Note what fails within the block (memory, a compiler) as wrong: the others still count."""
+        try:
+            yield
+        except Exception as error:
+            traceback.print_exc()
+            said = next(iter(str(error).strip().splitlines()), "without a word")
+            self.say(case, "the rest of it", variant, "failed", "", type(error).__name__)
+            self.require(False, f"{case} [{variant}] failed: {type(error).__name__}, {said}.")
 
     @property
     def left(self) -> float:

@@ -56,8 +56,8 @@ def _profiled(bench: Bench, variant: str, task: Callable[[], Any]) -> None:
     seconds: Counter[str] = Counter()
     others: Counter[str] = Counter()
     for row in profiler.key_averages():
-        if on_cuda and row.device_type != torch.autograd.DeviceType.CUDA:
-            continue  # the call of a kernel would count it twice
+        if on_cuda and (row.device_type != torch.autograd.DeviceType.CUDA or row.is_user_annotation):
+            continue  # the call of a kernel, or the region that it lies in, would count it twice
         time = (row.self_device_time_total if on_cuda else row.self_cpu_time_total) / 1e6
         family = family_of(row.key)
         seconds[family] += time

@@ -51,39 +51,45 @@ def against_baseline(bench: Bench) -> None:
     examples = bench.some(bench.sizes.contest_examples)
     naive = naive_loop(bench, examples)
     for precision in PRECISIONS:
+        with bench.trying("against baseline", precision):
+            _contest(bench, naive, examples, precision)
+
+
+def _contest(bench: Bench, naive: NaiveLoop, examples: Examples, precision: str) -> None:
+    with arithmetic(precision, bench.device):
+        size = _best_batch(bench, naive, precision)
+    sweep = sweep_of(bench, examples, precision)
+    sweep(POINT)
+    ours, theirs, ratios = [], [], []
+    for _ in range(bench.sizes.repeats):
+        mine = bench.timed(lambda: sweep(POINT))
         with arithmetic(precision, bench.device):
-            size = _best_batch(bench, naive, precision)
-        sweep = sweep_of(bench, examples, precision)
-        sweep(POINT)
-        ours, theirs, ratios = [], [], []
-        for _ in range(bench.sizes.repeats):
-            mine = bench.timed(lambda: sweep(POINT))  # noqa: B023 (called at once)
-            with arithmetic(precision, bench.device):
-                plain = bench.timed(lambda: naive.sweep([ALPHA], size))  # noqa: B023 (called at once)
-            ours.append(mine.seconds)
-            theirs.append(plain.seconds)
-            ratios.append(plain.seconds / mine.seconds)
-        basis = f"{len(examples)} examples, {bench.sizes.repeats} rounds, batch of the baseline {size}"
-        bench.say("against baseline", "ours, seconds of a point", precision, statistics.median(ours), "s", basis)
-        bench.say("against baseline", "baseline, seconds of a point", precision, statistics.median(theirs), "s", basis)
-        bench.say(
-            "against baseline",
-            f"times faster, median of pairs (target {RATIO_BAR:g})",
-            precision,
-            statistics.median(ratios),
-            "times",
-            f"{min(ratios):.2f} to {max(ratios):.2f}",
-        )
-        off = abs(float(mine.result.adversarial_loss.mean(dtype="float64")) - plain.result[0][0]) / plain.result[0][0]
-        bench.say("against baseline", "mean adversarial losses differ by", precision, off, "relative")
-        if precision == "fp32":
-            bench.require(off <= 1e-3, f"mean losses of sweep and baseline differ by {off:.1e}.")
+            plain = bench.timed(lambda: naive.sweep([ALPHA], size))
+        ours.append(mine.seconds)
+        theirs.append(plain.seconds)
+        ratios.append(plain.seconds / mine.seconds)
+    basis = f"{len(examples)} examples, {bench.sizes.repeats} rounds, batch of the baseline {size}"
+    bench.say("against baseline", "ours, seconds of a point", precision, statistics.median(ours), "s", basis)
+    bench.say("against baseline", "baseline, seconds of a point", precision, statistics.median(theirs), "s", basis)
+    bench.say(
+        "against baseline",
+        f"times faster, median of pairs (target {RATIO_BAR:g})",
+        precision,
+        statistics.median(ratios),
+        "times",
+        f"{min(ratios):.2f} to {max(ratios):.2f}",
+    )
+    off = abs(float(mine.result.adversarial_loss.mean(dtype="float64")) - plain.result[0][0]) / plain.result[0][0]
+    bench.say("against baseline", "mean adversarial losses differ by", precision, off, "relative")
+    if precision == "fp32":
+        bench.require(off <= 1e-3, f"mean losses of sweep and baseline differ by {off:.1e}.")
 
 
 def whole_points(bench: Bench) -> None:
     """Seconds of a PGD point on as many examples as CIFAR-10 has, in each precision; nothing is scaled."""
     for precision in reversed(PRECISIONS):  # bf16 first: the one that a target is about
-        whole_point(bench, precision)
+        with bench.trying("whole points", precision):
+            whole_point(bench, precision)
 
 
 def compiled_point(bench: Bench) -> None:
@@ -110,8 +116,9 @@ def whole_point(bench: Bench, precision: str, *, compiled: bool = False) -> None
     basis = f"{count} examples, PGD-{bench.sizes.num_steps}"
     bench.say("whole points", "seconds of a point", variant, seconds, "s", basis)
     bench.say("whole points", "useful operations", variant, work / seconds / 1e12, "TFLOP/s", "convolutions and linear")
-    share = work / seconds / bench.ceilings[precision]
-    bench.say("whole points", f"share of the {precision} matrix product", variant, 100 * share, "%")
+    if precision in bench.ceilings:
+        share = work / seconds / bench.ceilings[precision]
+        bench.say("whole points", f"share of the {precision} matrix product", variant, 100 * share, "%")
     bench.say(
         "whole points",
         f"a line of {LINE_POINTS} points and the centre (target {LINE_BAR:g})",
@@ -132,12 +139,12 @@ def variants(bench: Bench) -> None:
             if bench.left < 20:
                 bench.say("variants", "seconds of a point", f"batch {size}", "not run", "", "budget")
                 return
-            with _kernel_search(searching):
+            with bench.trying("variants", f"batch {size}"), _kernel_search(searching):
                 sweep = sweep_of(bench, examples, "bf16", batch_size=size)
                 sweep(POINT)
                 times = [bench.timed(lambda: sweep(POINT)).seconds for _ in range(2)]  # noqa: B023 (called at once)
-            variant = f"bf16, batch {size}" + (", cudnn.benchmark" if searching else "")
-            bench.say("variants", "seconds of a point", variant, min(times), "s", f"{len(examples)} examples")
+                variant = f"bf16, batch {size}" + (", cudnn.benchmark" if searching else "")
+                bench.say("variants", "seconds of a point", variant, min(times), "s", f"{len(examples)} examples")
 
 
 def sweep_of(

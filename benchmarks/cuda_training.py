@@ -25,7 +25,8 @@ def epochs(bench: Bench) -> None:
         if bench.left < bench.sizes.epoch_seconds + 5:
             bench.say("epochs", "seconds of an epoch", variant, "not run", "", "budget")
             continue
-        _epoch(bench, variant, make_trainer(bench, method, precision), precision)
+        with bench.trying("epochs", variant):
+            _epoch(bench, variant, make_trainer(bench, method, precision), precision)
 
 
 def compiled_epoch(bench: Bench) -> None:

@@ -32,7 +32,6 @@ from cuda_bench import CUDA_DIGITS, Bench, OutOfTime, make_bench
 from harness import RESULTS, append_rows, note, print_table, warn_if_busy
 
 from landscape.devices import find_device
-from landscape.errors import LandscapeError
 
 RESERVE = 10.0
 """Seconds of the budget kept for the table."""
@@ -57,6 +56,7 @@ CASES: dict[str, tuple[Callable[[Bench], None], float]] = {
 def main() -> int:
     wanted = _parsed()
     warn_if_busy()
+    wanted.out.mkdir(parents=True, exist_ok=True)
     bench = make_bench(
         find_device(wanted.device),
         tiny=wanted.tiny,
@@ -68,11 +68,13 @@ def main() -> int:
     _start_threads()
     note(f"{bench.about['device']}, driver {bench.about['driver']}, torch {torch.__version__}; {bench.inputs}")
     began = time.monotonic()
-    for name in CASES if wanted.cases is None else wanted.cases.split(","):
-        _run(bench, name, wanted.out, needs_time=not wanted.tiny)
-    text = _as_text(bench, time.monotonic() - began)
-    (wanted.out / "cuda.txt").write_text(text)
-    print(text, end="")
+    try:
+        for name in CASES if wanted.cases is None else wanted.cases.split(","):
+            _run(bench, name, wanted.out, needs_time=not wanted.tiny)
+    finally:  # the table stands whatever ends the run
+        text = _as_text(bench, time.monotonic() - began)
+        print(text, end="", flush=True)
+        (wanted.out / "cuda.txt").write_text(text)
     return 1 if bench.wrong else 0
 
 
@@ -87,19 +89,14 @@ def _run(bench: Bench, name: str, out: Path, *, needs_time: bool) -> None:
         )
     else:
         try:
-            with _ending(bench.left):
+            with _ending(bench.left), bench.trying(name):
                 task(bench)
             bench.say(name, "the case took", "all", time.monotonic() - began, "s")
         except OutOfTime:
             bench.say(name, "the rest of the case", "all", "stopped", "", "budget")
-        except (
-            RuntimeError,
-            ValueError,
-            LandscapeError,
-        ) as error:  # out of memory, a compiler that fails: the others still count
-            bench.require(False, f"{name} failed: {str(error).strip().splitlines()[0]}")
-    bench.forget_memory()
     append_rows(out / "cuda.csv", bench.rows[first:])
+    with contextlib.suppress(RuntimeError):  # a device that one case has broken answers to nothing any more
+        bench.forget_memory()
 
 
 @contextlib.contextmanager
