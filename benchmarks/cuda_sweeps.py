@@ -151,7 +151,7 @@ def sweep_of(
     bench: Bench, examples: Examples, precision: str, *, compiled: bool = False, batch_size: int | None = None
 ) -> Sweep:
     model, _ = bench.subject()
-    size = batch_size or default_batch_size(model, examples.inputs[:1], bench.device)
+    size = batch_size or default_batch_size(model, examples.inputs[:1], bench.device, num_examples=len(examples))
     settings = SweepSettings(
         attack=bench.attack(),
         objective="adversarial",

@@ -82,6 +82,12 @@ def _set_switch(name: str, value: str) -> None:
         place.allow_tf32 = value == "tf32"
 
 
+def sent(tensor: torch.Tensor, device: torch.device) -> torch.Tensor:
+    """A tensor of the CPU on a device. On CUDA nobody waits; from memory that may be swapped, this process would."""
+    kept = tensor.contiguous().pin_memory() if device.type == "cuda" else tensor
+    return kept.to(device, non_blocking=True)
+
+
 def describe_machine(device: torch.device) -> dict[str, Any]:
     """Versions, device, threads and process, for the provenance of computed numbers."""
     import numpy as np
@@ -100,16 +106,20 @@ def describe_machine(device: torch.device) -> dict[str, Any]:
     }
 
 
-def default_batch_size(model: nn.Module, example: torch.Tensor, device: torch.device) -> int:
+def default_batch_size(
+    model: nn.Module, example: torch.Tensor, device: torch.device, *, num_examples: int | None = None
+) -> int:
     """Examples in one batch: as many as keep the activations in a part of the memory that was measured to be fast.
 
     Args:
         model: the model; only its layers' output sizes are looked at.
         example: (1, C, H, W) one input.
         device: where it will run.
+        num_examples: how many there are in all, if that is known.
 
     Returns:
-        A power of two from 16 to 512 on the CPU, to 4,096 on CUDA.
+        A power of two from 16 to 512 on the CPU, to 4,096 on CUDA; there less, down to a half, where all batches can
+        then be equal: another size would be compiled again, and other kernels be chosen for it.
     """
     sizes: list[int] = []
 
@@ -128,4 +138,7 @@ def default_batch_size(model: nn.Module, example: torch.Tensor, device: torch.de
     else:
         budget, largest = CPU_ACTIVATIONS, 512
     fitting = max(1, budget // max(1, sum(sizes)))
-    return min(largest, max(16, 1 << (fitting.bit_length() - 1)))
+    size = min(largest, max(16, 1 << (fitting.bit_length() - 1)))
+    if device.type != "cuda" or num_examples is None or num_examples <= size:
+        return size
+    return next((equal for equal in range(size, size // 2, -1) if num_examples % equal == 0), size)

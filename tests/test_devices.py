@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import nn
 
-from landscape.devices import arithmetic, default_batch_size, find_device
+from landscape.devices import arithmetic, default_batch_size, find_device, sent
 from landscape.errors import InputError
 
 CPU = torch.device("cpu")
@@ -67,6 +67,23 @@ def test_batch_size_follows_the_size_of_the_activations() -> None:
     large = nn.Sequential(nn.Conv2d(1, 2048, 1), nn.Conv2d(2048, 2048, 1, groups=2048), nn.Flatten(), nn.LazyLinear(2))
     assert default_batch_size(small, torch.zeros(1, 1, 4, 4), CPU) == 512
     assert 16 <= default_batch_size(large.eval(), torch.zeros(1, 1, 32, 32), CPU) < 32
+
+
+@pytest.mark.parametrize(
+    ("num_examples", "size"),
+    [(50_000, 3125), (10_000, 2500), (4096, 4096), (500, 4096), (8192, 4096), (4099, 4096), (None, 4096)],
+)
+def test_batches_on_cuda_are_equal_where_that_costs_no_more_than_half_their_size(
+    num_examples: int | None, size: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device: (139 * 2**30, 140 * 2**30))
+    model, example = nn.Sequential(nn.Flatten(), nn.Linear(16, 2)), torch.zeros(1, 1, 4, 4)
+    assert default_batch_size(model, example, torch.device("cuda"), num_examples=num_examples) == size
+    assert default_batch_size(model, example, CPU, num_examples=num_examples) == 512
+
+
+def test_what_is_sent_arrives_whatever_its_strides() -> None:
+    assert torch.equal(sent(torch.arange(6).view(3, 2)[:, 0], CPU), torch.tensor([0, 2, 4]))
 
 
 def test_devices_by_name() -> None:

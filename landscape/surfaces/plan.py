@@ -144,7 +144,9 @@ class SurfacePlan:
         """
         require_fit(self.model, self.examples, label=self.label)
         asked = self.settings.batchnorm.batch_size(len(self.examples)) or self.settings.batch_size
-        size = asked or default_batch_size(self.model, self.examples.inputs[:1], self.device)
+        size = asked or default_batch_size(
+            self.model, self.examples.inputs[:1], self.device, num_examples=len(self.examples)
+        )
         return replace(self, settings=replace(self.settings, batch_size=size, loss=self.ready_loss()))
 
     def ready_loss(self) -> MeasuredLoss:

@@ -10,6 +10,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
+from landscape.devices import sent
 from landscape.errors import InputError
 from landscape.randomness import Stream, permutation, uniform
 
@@ -183,4 +184,4 @@ def _numbers(count: int, ids: Tensor, seed: int, epoch: int, use: int) -> np.nda
 
 
 def _on(inputs: Tensor, *arrays: np.ndarray) -> tuple[Tensor, ...]:
-    return tuple(torch.from_numpy(array).to(inputs.device) for array in arrays)
+    return tuple(sent(torch.from_numpy(array), inputs.device) for array in arrays)

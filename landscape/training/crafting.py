@@ -91,7 +91,8 @@ class UniformCrafting:
         """The last iterate."""
         starts = None if batch.starts is None else batch.starts[alternation : alternation + 1]
         with torch.no_grad(), in_mode(model, training=self.training_mode):
-            (adversarial,) = self.attack.restarts(model, batch.inputs, batch.labels, starts)
+            with frozen(model):
+                (adversarial,) = self.attack.restarts(model, batch.inputs, batch.labels, starts)
             if self.training_mode:
                 model(adversarial)
         return adversarial
@@ -141,7 +142,7 @@ class NoiseCrafting:
         """The last iterate."""
         inputs = batch.inputs
         delta = torch.zeros_like(inputs) if batch.starts is None else batch.starts[alternation]
-        with torch.no_grad(), in_mode(model, training=self.training_mode):
+        with torch.no_grad(), in_mode(model, training=self.training_mode), frozen(model):
             loss_at = self.loss(model, inputs, batch.labels)
             for _ in range(self.num_steps):
                 delta = self._step(inputs, delta, _gradient(loss_at, inputs + delta))
@@ -184,6 +185,19 @@ def in_mode(model: nn.Module, *, training: bool) -> Iterator[None]:
     finally:
         for module, mode in modes:
             module.training = mode
+
+
+@contextlib.contextmanager
+def frozen(model: nn.Module) -> Iterator[None]:
+    """No parameter asks for a gradient within the block: a compiled way back gives all that were ever asked for."""
+    asking = [parameter for parameter in model.parameters() if parameter.requires_grad]
+    for parameter in asking:
+        parameter.requires_grad_(False)
+    try:
+        yield
+    finally:
+        for parameter in asking:
+            parameter.requires_grad_(True)
 
 
 def _smaller(threat: ThreatModel, share: float) -> ThreatModel:

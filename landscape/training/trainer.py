@@ -10,8 +10,10 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from landscape.devices import sent
 from landscape.errors import TrainingError
 from landscape.training.augmentation import augmentation_of, mix
+from landscape.training.compilation import Compilation
 from landscape.training.history import selecting
 from landscape.training.objectives import Batch
 from landscape.training.processes import ALONE, Processes
@@ -109,8 +111,8 @@ class Trainer:
         processes.share(self.model, parameters=True)
         self._processes = processes
         self.progress = Progress(totals=torch.zeros(NUM_TOTALS, dtype=torch.float64, device=device))
-        self._examples = (examples if unlabelled is None else joined(examples, unlabelled)).to(device)
-        self._ids = self._examples.ids.cpu()
+        whole = examples if unlabelled is None else joined(examples, unlabelled)
+        self._ids, self._examples = whole.ids.cpu(), whole.to(device)
         self._sampling = _sampling(settings, len(examples), None if unlabelled is None else len(unlabelled))
         self._weights = _weights(settings, len(examples), len(self._ids), device)
         self._settings = settings
@@ -119,8 +121,7 @@ class Trainer:
         self._schedule = schedule_of(settings)
         self._recipe = recipe_of(settings)
         self._optimizer = make_optimizer(self.model, settings.lr, nesterov=settings.nesterov)
-        if settings.compile:
-            self.model.compile()
+        self._compilation = Compilation(self.model) if settings.compile else None
 
     @property
     def num_batches(self) -> int:
@@ -136,12 +137,15 @@ class Trainer:
         progress, began = self.progress, time.perf_counter()
         self.model.train()
         finished = True
-        for batch, rows in enumerate(self._sampling.batches(progress.epoch)):
+        batches = self._sampling.batches(progress.epoch)
+        for batch, rows in enumerate(batches):
             if batch < progress.batch:
                 continue
             if should_stop():
                 finished = False
                 break
+            if self._compilation is not None:
+                self._compilation.applies = len(rows) == len(batches[0])
             self._run_batch(batch, rows)
             on_batch(progress.epoch + 1, progress.batch, self.num_batches)
         self._require_finite()
@@ -242,17 +246,17 @@ class Trainer:
             inputs, labels = self._examples_of(own)
         else:
             # Partners come from the whole batch.
-            inputs, labels = (tensor[positions.to(self._device)] for tensor in self._mixed(rows, parameter))
+            inputs, labels = (tensor[sent(positions, self._device)] for tensor in self._mixed(rows, parameter))
         inputs = inputs.contiguous(memory_format=self._layout)
         starts = crafting.starts(
             self._ids[own], self._examples.image_shape, seed=self._settings.seed, epoch=1 + self.progress.epoch
         )
-        starts = None if starts is None else starts.to(self._device, non_blocking=True)
-        weights = None if self._weights is None else self._weights[own.to(self._device)]
+        starts = None if starts is None else sent(starts, self._device)
+        weights = None if self._weights is None else self._weights[sent(own, self._device)]
         return Batch(inputs=inputs, labels=labels, starts=starts, weights=weights, borrowed=borrowed)
 
     def _examples_of(self, rows: Tensor) -> tuple[Tensor, Tensor]:
-        chosen = rows.to(self._device)
+        chosen = sent(rows, self._device)
         inputs = self._examples.inputs[chosen]
         inputs = self._augment(inputs, self._ids[rows], seed=self._settings.seed, epoch=self.progress.epoch)
         return inputs, self._examples.labels[chosen]

@@ -111,3 +111,33 @@ def test_weaker_attacks_have_a_smaller_radius_and_step() -> None:
     none = NoCrafting()
     assert none.weaker(0.5) is none
     assert none.starts(torch.arange(2), (1, 3, 3), seed=0, epoch=1) is None
+
+
+@pytest.mark.parametrize("training_mode", [False, True], ids=["eval", "train"])
+@pytest.mark.parametrize("kind", ["uniform", "noise"])
+def test_no_step_asks_for_gradients_of_parameters_and_all_ask_again_afterwards(kind: str, training_mode: bool) -> None:
+    asked: list[bool] = []
+
+    class Watched(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.linear, self.still = nn.Linear(9, 3), nn.Parameter(torch.ones(()), requires_grad=False)
+
+        def forward(self, inputs: Tensor) -> Tensor:
+            if inputs.requires_grad:
+                asked.append(any(parameter.requires_grad for parameter in self.parameters()))
+            logits: Tensor = self.linear(inputs.flatten(1)) * self.still
+            return logits
+
+    if kind == "uniform":
+        attack = PGD(threat=LINF, step_size=0.03, num_steps=2)
+        crafting: UniformCrafting | NoiseCrafting = UniformCrafting(attack=attack, training_mode=training_mode)
+    else:
+        crafting = NoiseCrafting(
+            threat=LINF, step_size=0.03, num_steps=2, loss=classification, training_mode=training_mode
+        )
+    model = Watched().train()
+    starts = crafting.starts(torch.arange(4), (1, 3, 3), seed=0, epoch=1)
+    crafting(model, Batch(inputs=INPUTS, labels=LABELS, starts=starts), alternation=0)
+    assert asked == [False, False]
+    assert [parameter.requires_grad for parameter in model.parameters()] == [False, True, True]
