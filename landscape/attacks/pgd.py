@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import torch
 
-from landscape.attacks.starts import random_starts
+from landscape.attacks.starts import CPU, random_starts
 from landscape.errors import InputError, ModelError
 from landscape.losses import cross_entropy
 
@@ -85,11 +85,14 @@ class PGD:
             **({} if self.loss is None else {"loss": dict(self.loss.settings())}),
         }
 
-    def starts(self, ids: Tensor, shape: tuple[int, ...], *, seed: int, epoch: int = 0) -> Tensor | None:
+    def starts(
+        self, ids: Tensor, shape: tuple[int, ...], *, seed: int, epoch: int = 0, device: torch.device = CPU
+    ) -> Tensor | None:
         """Random starts (restarts, n, C, H, W) by `random_starts`; None without a random start."""
         if not self.random_start:
             return None
-        return random_starts(self.threat, ids, shape, seed=seed, num_restarts=self.num_restarts, epoch=epoch)
+        count = self.num_restarts
+        return random_starts(self.threat, ids, shape, seed=seed, num_restarts=count, epoch=epoch, device=device)
 
     def restarts(self, forward: Forward, inputs: Tensor, labels: Tensor, starts: Tensor | None) -> Iterator[Tensor]:
         """Yield adversarial inputs, once for each start."""

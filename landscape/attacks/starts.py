@@ -10,6 +10,8 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from landscape import philox
+from landscape.devices import sent
 from landscape.randomness import Stream, gaussian, raw_words, uniform
 
 if TYPE_CHECKING:
@@ -17,9 +19,18 @@ if TYPE_CHECKING:
 
     from landscape.attacks.threat import ThreatModel
 
+CPU = torch.device("cpu")
+
 
 def random_starts(
-    threat: ThreatModel, ids: Tensor, shape: tuple[int, ...], *, seed: int, num_restarts: int = 1, epoch: int = 0
+    threat: ThreatModel,
+    ids: Tensor,
+    shape: tuple[int, ...],
+    *,
+    seed: int,
+    num_restarts: int = 1,
+    epoch: int = 0,
+    device: torch.device = CPU,
 ) -> Tensor:
     """Starting perturbations in the ball, a function of (seed, example id, restart, epoch) alone.
 
@@ -28,16 +39,22 @@ def random_starts(
 
     Args:
         threat: the ball.
-        ids: (n,) int64 ids of the examples in their split.
+        ids: (n,) int64 ids of the examples in their split, on the CPU.
         shape: (C, H, W) of one input.
         seed: the seed of the attack.
         num_restarts: R, at least 1.
         epoch: 0 for measuring; training uses 1 + its epoch, so that each epoch starts anew.
+        device: where the starts are wanted; the same numbers on all.
 
     Returns:
-        (R, n, C, H, W) float32 on the CPU; not yet clipped to the pixel box.
+        (R, n, C, H, W) float32 on the device; not yet clipped to the pixel box.
     """
     size = math.prod(shape)
+    if device.type != "cpu" and threat.norm == "linf":
+        place, stream = sent(ids, device), Stream.ATTACK_START
+        numbers = [philox.uniform(place, size, seed=seed, stream=stream, b=b, c=epoch) for b in range(num_restarts)]
+        made = [(threat.epsilon * (2.0 * numbers_of - 1.0)).float() for numbers_of in numbers]
+        return torch.stack(made).view(num_restarts, len(ids), *shape)
     starts = np.empty((num_restarts, len(ids), size), dtype=np.float32)
     for restart in range(num_restarts):
         for row, example in enumerate(ids.tolist()):
@@ -46,7 +63,7 @@ def random_starts(
                 starts[restart, row] = threat.epsilon * (2.0 * uniform(size, **name) - 1.0)
             else:
                 starts[restart, row] = _in_l2_ball(size, threat.epsilon, name)
-    return torch.from_numpy(starts).view(num_restarts, len(ids), *shape)
+    return sent(torch.from_numpy(starts).view(num_restarts, len(ids), *shape), device)
 
 
 def words_of(start: Tensor, count: int, *, turn: int = 0) -> npt.NDArray[np.uint64]:

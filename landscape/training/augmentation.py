@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import math
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -10,6 +11,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
+from landscape import philox
 from landscape.devices import sent
 from landscape.errors import InputError
 from landscape.randomness import Stream, permutation, uniform
@@ -50,9 +52,9 @@ def crop_and_flip(inputs: Tensor, ids: Tensor, *, seed: int, epoch: int, mode: s
     Returns:
         (B, C, H, W) on the device of `inputs`.
     """
-    numbers = _numbers(3, ids, seed, epoch, _PLACE)
-    offsets = np.floor(numbers[:, :2] * (2 * PADDING + 1)).astype(np.int64)
-    top, left, flip = _on(inputs, offsets[:, 0], offsets[:, 1], numbers[:, 2] < 0.5)
+    numbers = _numbers(3, inputs, ids, seed, epoch, _PLACE)
+    top, left = (numbers[:, :2] * (2 * PADDING + 1)).long().unbind(1)
+    flip = numbers[:, 2] < 0.5
     height, width = inputs.shape[2:]
     padded = F.pad(inputs, (PADDING,) * 4, mode=mode)
     rows = top[:, None] + torch.arange(height, device=inputs.device)
@@ -68,8 +70,8 @@ def rotate(inputs: Tensor, ids: Tensor, *, seed: int, epoch: int) -> Tensor:
 
     Arguments and result as in `crop_and_flip`.
     """
-    degrees = (2 * _numbers(1, ids, seed, epoch, _ANGLE)[:, 0] - 1) * LARGEST_ANGLE
-    (angle,) = _on(inputs, np.deg2rad(degrees))
+    degrees = (2 * _numbers(1, inputs, ids, seed, epoch, _ANGLE)[:, 0] - 1) * LARGEST_ANGLE
+    angle = degrees * math.radians(1)
     height, width = inputs.shape[2:]
     cosine, sine, zero = angle.cos(), angle.sin(), torch.zeros_like(angle)
     # Coordinates of `affine_grid` run from -1 to 1 along each side, so a turn of oblong images has their ratio in it.
@@ -99,9 +101,8 @@ def cut_out(inputs: Tensor, ids: Tensor, *, seed: int, epoch: int, side: int) ->
         side: of the square in pixels, at most H and W.
     """
     height, width = inputs.shape[2:]
-    places = np.array([height - side + 1, width - side + 1])
-    corners = np.floor(_numbers(2, ids, seed, epoch, _CUTOUT) * places).astype(np.int64)
-    top, left = _on(inputs, corners[:, 0], corners[:, 1])
+    numbers = _numbers(2, inputs, ids, seed, epoch, _CUTOUT)
+    top, left = ((numbers[:, axis] * (size - side + 1)).long() for axis, size in enumerate((height, width)))
     row = torch.arange(height, device=inputs.device) - top[:, None]
     column = torch.arange(width, device=inputs.device) - left[:, None]
     inside = ((row >= 0) & (row < side))[:, None, :, None] & ((column >= 0) & (column < side))[:, None, None, :]
@@ -133,7 +134,7 @@ def mix(
 
     name: dict[str, Any] = {"seed": seed, "stream": Stream.MIXUP, "a": batch, "c": epoch}
     weight = float(betaincinv(parameter, parameter, uniform(1, b=_WEIGHT, **name)[0]))
-    (partners,) = _on(inputs, permutation(len(inputs), b=_PARTNERS, **name))
+    partners = sent(torch.from_numpy(permutation(len(inputs), b=_PARTNERS, **name)), inputs.device)
     certain = F.one_hot(labels, num_classes).to(inputs.dtype)
     mixed, probabilities = (weight * tensor + (1.0 - weight) * tensor[partners] for tensor in (inputs, certain))
     return mixed, probabilities
@@ -177,11 +178,10 @@ def require_images(settings: Settings, shape: tuple[int, ...]) -> None:
         )
 
 
-def _numbers(count: int, ids: Tensor, seed: int, epoch: int, use: int) -> np.ndarray:
-    """(B, count) numbers in [0, 1) of the examples `ids` in this epoch."""
+def _numbers(count: int, inputs: Tensor, ids: Tensor, seed: int, epoch: int, use: int) -> Tensor:
+    """(B, count) numbers in [0, 1) of the examples `ids` in this epoch, float64 on the device of the inputs."""
     stream = Stream.AUGMENTATION
-    return np.stack([uniform(count, seed=seed, stream=stream, a=example, b=use, c=epoch) for example in ids.tolist()])
-
-
-def _on(inputs: Tensor, *arrays: np.ndarray) -> tuple[Tensor, ...]:
-    return tuple(sent(torch.from_numpy(array), inputs.device) for array in arrays)
+    if inputs.device.type != "cpu":
+        return philox.uniform(sent(ids, inputs.device), count, seed=seed, stream=stream, b=use, c=epoch)
+    drawn = [uniform(count, seed=seed, stream=stream, a=example, b=use, c=epoch) for example in ids.tolist()]
+    return torch.from_numpy(np.stack(drawn))

@@ -12,6 +12,8 @@ import numpy as np
 import torch
 
 from landscape.attacks.pgd import PGD
+from landscape.attacks.starts import CPU
+from landscape.devices import sent
 from landscape.losses import cross_entropy, kl_divergence
 from landscape.randomness import Stream, gaussian
 
@@ -32,14 +34,17 @@ NOISE = 0.001
 class Crafting(Protocol):
     """Makes the examples that a loss is taken at."""
 
-    def starts(self, ids: Tensor, shape: tuple[int, ...], *, seed: int, epoch: int) -> Tensor | None:
+    def starts(
+        self, ids: Tensor, shape: tuple[int, ...], *, seed: int, epoch: int, device: torch.device = CPU
+    ) -> Tensor | None:
         """Random starts (A, n, C, H, W), one for each alternation; None if there are none.
 
         Args:
-            ids: (n,) int64 ids of the examples.
+            ids: (n,) int64 ids of the examples, on the CPU.
             shape: (C, H, W).
             seed: of the run.
             epoch: 1 + the epochs finished; 0 is for measuring.
+            device: where they are wanted.
         """
         ...
 
@@ -55,7 +60,9 @@ class Crafting(Protocol):
 class NoCrafting:
     """The inputs themselves."""
 
-    def starts(self, ids: Tensor, shape: tuple[int, ...], *, seed: int, epoch: int) -> Tensor | None:
+    def starts(
+        self, ids: Tensor, shape: tuple[int, ...], *, seed: int, epoch: int, device: torch.device = CPU
+    ) -> Tensor | None:
         """None: nothing is random."""
         return None
 
@@ -83,9 +90,11 @@ class UniformCrafting:
     attack: PGD
     training_mode: bool = True
 
-    def starts(self, ids: Tensor, shape: tuple[int, ...], *, seed: int, epoch: int) -> Tensor | None:
+    def starts(
+        self, ids: Tensor, shape: tuple[int, ...], *, seed: int, epoch: int, device: torch.device = CPU
+    ) -> Tensor | None:
         """The starts of the attack."""
-        return self.attack.starts(ids, shape, seed=seed, epoch=epoch)
+        return self.attack.starts(ids, shape, seed=seed, epoch=epoch, device=device)
 
     def __call__(self, model: nn.Module, batch: Batch, *, alternation: int) -> Tensor:
         """The last iterate."""
@@ -128,7 +137,9 @@ class NoiseCrafting:
     num_alternations: int = 1
     training_mode: bool = False
 
-    def starts(self, ids: Tensor, shape: tuple[int, ...], *, seed: int, epoch: int) -> Tensor:
+    def starts(
+        self, ids: Tensor, shape: tuple[int, ...], *, seed: int, epoch: int, device: torch.device = CPU
+    ) -> Tensor:
         """Gaussian starts (A, n, C, H, W) float32, a function of (seed, example id, alternation, epoch) alone."""
         numbers = np.empty((self.num_alternations, len(ids), math.prod(shape)), dtype=np.float32)
         for alternation in range(self.num_alternations):
@@ -136,7 +147,7 @@ class NoiseCrafting:
                 numbers[alternation, row] = NOISE * gaussian(
                     math.prod(shape), seed=seed, stream=Stream.ATTACK_START, a=example, b=alternation, c=epoch
                 )
-        return torch.from_numpy(numbers).view(self.num_alternations, len(ids), *shape)
+        return sent(torch.from_numpy(numbers).view(self.num_alternations, len(ids), *shape), device)
 
     def __call__(self, model: nn.Module, batch: Batch, *, alternation: int) -> Tensor:
         """The last iterate."""

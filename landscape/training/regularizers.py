@@ -44,6 +44,8 @@ class Penalty:
         """
         value: Tensor | float = 0.0
         scales = {id(scale) for scale in noise_scales(model).values()}
+        decayed: list[Tensor] = []
+        gradients: list[Tensor] = []
         for parameter in model.parameters():
             if parameter.grad is None or id(parameter) in scales:
                 continue
@@ -51,8 +53,9 @@ class Penalty:
             if self.l1 and matrix:
                 parameter.grad.add_(parameter.sign(), alpha=self.l1)
                 value = value + self.l1 * parameter.abs().sum()
-            if self.l2 is None:
-                parameter.grad.add_(parameter, alpha=self.weight_decay)
-            elif matrix:
-                parameter.grad.add_(parameter, alpha=self.l2)
+            if self.l2 is None or matrix:
+                decayed.append(parameter)
+                gradients.append(parameter.grad)
+        if decayed:
+            torch._foreach_add_(gradients, decayed, alpha=self.weight_decay if self.l2 is None else self.l2)
         return value

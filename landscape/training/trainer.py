@@ -10,18 +10,16 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from landscape.devices import sent
 from landscape.errors import TrainingError
-from landscape.training.augmentation import augmentation_of, mix
 from landscape.training.compilation import Compilation
 from landscape.training.history import selecting
-from landscape.training.objectives import Batch
 from landscape.training.processes import ALONE, Processes
 from landscape.training.pseudo_labels import joined
 from landscape.training.recipes import recipe_of
 from landscape.training.sampling import Mixed, Sampling, Shuffled
 from landscape.training.schedules import ramp, schedule_of, set_learning_rate, time_of
 from landscape.training.step import make_optimizer, update
+from landscape.training.supply import Supply
 from landscape.weights import overwrites_inputs, takes_channels_last, use_channels_last
 
 if TYPE_CHECKING:
@@ -29,7 +27,6 @@ if TYPE_CHECKING:
 
     from landscape.datasets.examples import Examples
     from landscape.training.config import Settings
-    from landscape.training.crafting import Crafting
     from landscape.training.history import Row
 
 Stopper = Callable[[], bool]
@@ -104,20 +101,19 @@ class Trainer:
             raise TrainingError(
                 "the model overwrites its inputs, which the attack needs again; write `x = x - mean`, not `x -= mean`."
             )
-        self._layout = torch.contiguous_format
+        layout = torch.contiguous_format
         if takes_channels_last(self.model, example):
-            self._layout = torch.channels_last
+            layout = torch.channels_last
             use_channels_last(self.model)
         processes.share(self.model, parameters=True)
         self._processes = processes
         self.progress = Progress(totals=torch.zeros(NUM_TOTALS, dtype=torch.float64, device=device))
         whole = examples if unlabelled is None else joined(examples, unlabelled)
-        self._ids, self._examples = whole.ids.cpu(), whole.to(device)
+        weights = _weights(settings, len(examples), len(whole), device)
+        self._supply = Supply(whole, settings, device, processes=processes, layout=layout, weights=weights)
         self._sampling = _sampling(settings, len(examples), None if unlabelled is None else len(unlabelled))
-        self._weights = _weights(settings, len(examples), len(self._ids), device)
         self._settings = settings
         self._device = device
-        self._augment = augmentation_of(settings)
         self._schedule = schedule_of(settings)
         self._recipe = recipe_of(settings)
         self._optimizer = make_optimizer(self.model, settings.lr, nesterov=settings.nesterov)
@@ -146,7 +142,7 @@ class Trainer:
                 break
             if self._compilation is not None:
                 self._compilation.applies = len(rows) == len(batches[0])
-            self._run_batch(batch, rows)
+            self._run_batch(batch, batches)
             on_batch(progress.epoch + 1, progress.batch, self.num_batches)
         self._require_finite()
         progress.seconds += time.perf_counter() - began
@@ -222,14 +218,14 @@ class Trainer:
             )
         return torch.zeros(NUM_TOTALS, dtype=torch.float64, device=self._device)
 
-    def _run_batch(self, batch: int, rows: Tensor) -> None:
+    def _run_batch(self, batch: int, batches: list[Tensor]) -> None:
         progress, settings = self.progress, self._settings
         t = time_of(progress.epoch, batch, self.num_batches)
         set_learning_rate(self._optimizer, self._schedule(t))
         recipe = self._recipe
         if (share := ramp(t, settings.epsilon_ramp)) < 1:
             recipe = dataclasses.replace(recipe, crafting=recipe.crafting.weaker(share))
-        data = self._load(rows, recipe.crafting)
+        rows, data = batches[batch], self._supply.batch(batches, batch, recipe.crafting, epoch=progress.epoch)
         done = update(
             self.model, self._optimizer, data, recipe, epoch=progress.epoch, batch=batch, processes=self._processes
         )
@@ -237,39 +233,6 @@ class Trainer:
         numbers = [done.loss * len(rows), moved.ratio, moved.inner_steps, moved.share, done.removed * len(rows)]
         progress.totals += torch.stack([*(number.double() for number in numbers), self._count(rows)])
         progress.batch = batch + 1
-
-    def _load(self, rows: Tensor, crafting: Crafting) -> Batch:
-        """What this process takes of the batch."""
-        positions, borrowed = self._processes.part(len(rows))
-        own = rows[positions]
-        if (parameter := self._settings.mixup) is None:
-            inputs, labels = self._examples_of(own)
-        else:
-            # Partners come from the whole batch.
-            inputs, labels = (tensor[sent(positions, self._device)] for tensor in self._mixed(rows, parameter))
-        inputs = inputs.contiguous(memory_format=self._layout)
-        starts = crafting.starts(
-            self._ids[own], self._examples.image_shape, seed=self._settings.seed, epoch=1 + self.progress.epoch
-        )
-        starts = None if starts is None else sent(starts, self._device)
-        weights = None if self._weights is None else self._weights[sent(own, self._device)]
-        return Batch(inputs=inputs, labels=labels, starts=starts, weights=weights, borrowed=borrowed)
-
-    def _examples_of(self, rows: Tensor) -> tuple[Tensor, Tensor]:
-        chosen = sent(rows, self._device)
-        inputs = self._examples.inputs[chosen]
-        inputs = self._augment(inputs, self._ids[rows], seed=self._settings.seed, epoch=self.progress.epoch)
-        return inputs, self._examples.labels[chosen]
-
-    def _mixed(self, rows: Tensor, parameter: float) -> tuple[Tensor, Tensor]:
-        return mix(
-            *self._examples_of(rows),
-            num_classes=self._examples.num_classes,
-            parameter=parameter,
-            seed=self._settings.seed,
-            epoch=self.progress.epoch,
-            batch=self.progress.batch,
-        )
 
     def _count(self, rows: Tensor) -> Tensor:
         return torch.full((), float(len(rows)), dtype=torch.float64, device=self._device)
