@@ -60,6 +60,13 @@ def arithmetic(precision: str, device: torch.device) -> Iterator[None]:
             _set_switch(name, value)
 
 
+def without_autocast(device: torch.device) -> contextlib.AbstractContextManager[Any]:
+    """A block whose numbers keep their type, also within `arithmetic` of bf16."""
+    if not torch.amp.is_autocast_available(device.type):
+        return contextlib.nullcontext()
+    return torch.autocast(device.type, enabled=False)
+
+
 def _switches() -> tuple[str, ...]:
     """The switches of reduced precision of this torch: by operation since 2.9, by library before."""
     if hasattr(torch.backends.cuda.matmul, "fp32_precision"):

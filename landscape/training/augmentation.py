@@ -12,7 +12,7 @@ import torch
 import torch.nn.functional as F
 
 from landscape import philox
-from landscape.devices import sent
+from landscape.devices import sent, without_autocast
 from landscape.errors import InputError
 from landscape.randomness import Stream, permutation, uniform
 
@@ -80,7 +80,8 @@ def rotate(inputs: Tensor, ids: Tensor, *, seed: int, epoch: int) -> Tensor:
         torch.stack([sine * width / height, cosine, zero], dim=1),
     ]
     matrices = torch.stack(rows, dim=1).to(inputs.dtype)
-    grid = F.affine_grid(matrices, list(inputs.shape), align_corners=False)
+    with without_autocast(inputs.device):  # in bf16 places are off by a tenth of a pixel
+        grid = F.affine_grid(matrices, list(inputs.shape), align_corners=False)
     return F.grid_sample(inputs, grid, mode="nearest", padding_mode="zeros", align_corners=False)
 
 

@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from landscape import names
+from landscape.devices import arithmetic
 from landscape.errors import InputError
 from landscape.losses import cross_entropy
 from landscape.randomness import Stream, permutation, uniform
@@ -151,3 +152,11 @@ def test_images_that_do_not_fit_are_refused(given: dict[str, Any], shape: tuple[
 
 def test_unchanged_gives_the_images_themselves() -> None:
     assert unchanged(IMAGES, IDS, seed=0, epoch=0) is IMAGES
+
+
+@pytest.mark.parametrize("name", sorted(AUGMENTATIONS))
+def test_images_are_the_same_in_every_precision(name: str) -> None:
+    inputs, ids = torch.rand(16, 3, 32, 32, generator=torch.Generator().manual_seed(0)), torch.arange(16)
+    expected = AUGMENTATIONS[name](inputs, ids, seed=0, epoch=0)
+    with arithmetic("bf16", torch.device("cpu")):
+        assert torch.equal(AUGMENTATIONS[name](inputs, ids, seed=0, epoch=0), expected)
