@@ -96,6 +96,7 @@ def whole_points(bench: Bench) -> None:
 
 def compiled_point(bench: Bench) -> None:
     """The same with torch.compile, bf16."""
+    torch.compiler.reset()  # all cases share one limit of graphs
     whole_point(bench, "bf16", compiled=True)
 
 
