@@ -106,6 +106,7 @@ class ResidentModel:
         self._parameters = dict(self._model.named_parameters())
         self._state = {**self._parameters, **dict(self._model.named_buffers())}
         self._compiled: Forward | None = None
+        self._failure: str | None = None
         self._is_fast = True
 
     def compile(self) -> None:
@@ -116,7 +117,8 @@ class ResidentModel:
         try:
             self._layers.compile()
         except Exception as error:  # compilers fail in their own ways
-            logger.warning("convolutions could not be compiled, they run as they are: %s", _first_line(error))
+            self._failure = _first_line(error)
+            logger.warning("convolutions could not be compiled, they run as they are: %s", self._failure)
         self._compiled = torch.compile(self._model)
 
     @property
@@ -183,7 +185,8 @@ class ResidentModel:
             try:
                 return self._compiled(inputs.clone())
             except Exception as error:  # compilers fail in their own ways; a fault of the model shows again below
-                logger.warning("torch.compile failed, the model runs uncompiled: %s", _first_line(error))
+                if self._failure is None or self._failure not in str(error):  # what is missing is said once
+                    logger.warning("torch.compile failed, the model runs uncompiled: %s", _first_line(error))
                 self._compiled = None
         logits: Tensor = self._model(inputs.clone())
         return logits

@@ -802,6 +802,27 @@ def test_without_the_program_convolutions_go_on_as_they_did(
     assert counted == [8]
 
 
+def test_that_there_is_no_compiler_is_said_once(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def without_compiler() -> None:
+        raise RuntimeError("no compiler")
+
+    def compiled(model: nn.Module) -> Callable[[Tensor], Tensor]:
+        def run(inputs: Tensor) -> Tensor:
+            raise ValueError("backend:\nInvalidCompiler: no compiler")
+
+        return run
+
+    monkeypatch.setattr(winograd_kernel, "program", without_compiler)
+    monkeypatch.setattr(torch, "compile", compiled)
+    net, inputs = deep_net(), torch.rand(8, 3, 8, 8)
+    resident = ResidentModel(net)
+    resident.compile()
+    torch.testing.assert_close(resident(inputs), net(inputs))
+    assert caplog.messages == ["convolutions could not be compiled, they run as they are: no compiler"]
+
+
 def test_a_compiler_is_not_asked_for_a_model_that_it_does_not_serve(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(winograd_kernel, "program", lambda: pytest.fail("nothing here is for the program"))
     monkeypatch.setattr(torch, "compile", lambda model: model)
