@@ -24,8 +24,8 @@ PANEL = 32
 """Channels of a column of packed kernels; the program takes multiples of it only."""
 
 BLOCK = 12
-"""Tiles of a block: as many rows as the program multiplies at once. With more, the blocks of many channels leave the
-caches."""
+"""Tiles of a block: as many rows as the program multiplies at once with AVX-512 in single precision, and a multiple of
+those otherwise. With more, the blocks of many channels leave the caches."""
 
 FUNCTIONS = {torch.float32: "convolve_float", torch.float64: "convolve_double"}
 """Of the program, by the type of its numbers."""
