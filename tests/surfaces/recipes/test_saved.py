@@ -81,16 +81,24 @@ def test_broken_files_are_refused(tmp_path: Path) -> None:
     )
     with pytest.raises(FileError, match="this version reads 'landscape-directions/1'; update the package"):
         load_directions(path)
-    for broken in (torch.ones(1, dtype=torch.complex64), torch.full((1,), 1e300, dtype=torch.float64)):
-        safetensors.torch.save_file({"0/w": broken}, path)
-        with pytest.raises(FileError, match="holds no directions of finite numbers"):
-            load_directions(path)
+    safetensors.torch.save_file({"0/w": torch.full((1,), 1e300, dtype=torch.float64)}, path)
+    with pytest.raises(FileError, match="holds no directions of finite numbers"):
+        load_directions(path)
     for name in ("w", "1/w", "9" * 5000 + "/w", "00/w"):
         safetensors.torch.save_file(
             {name: torch.ones(1)}, path, metadata={"landscape": '{"format": "landscape-directions/1"}'}
         )
         with pytest.raises(FileError, match="save the directions again"):
             load_directions(path)
+
+
+def test_complex_numbers_are_refused(tmp_path: Path) -> None:
+    # By hand: safetensors 0.5 does not write complex numbers, and takes a file that names their type for a damaged one.
+    header = b'{"0/w":{"dtype":"C64","shape":[1],"data_offsets":[0,8]}}'
+    path = tmp_path / "d.safetensors"
+    path.write_bytes(len(header).to_bytes(8, "little") + header + bytes(8))
+    with pytest.raises(FileError, match="holds no directions of finite numbers|damaged or not a safetensors file"):
+        load_directions(path)
 
 
 def test_small_kinds_of_numbers_are_read(tmp_path: Path) -> None:
