@@ -247,7 +247,11 @@ def _attempt(do: Callable[[], T]) -> tuple[T | None, LandscapeError | None]:
 
 
 def _leave() -> None:
+    # A group ends by waiting for its threads. torch 2.6 holds the interpreter's lock meanwhile, which a thread may need
+    # to let go of a tensor; held here until after the group, the backend waits without the lock.
+    backend = dist.distributed_c10d._get_default_group()._get_backend(torch.device("cpu"))
     dist.destroy_process_group()
+    del backend
 
 
 def _tell(store: Store, rank: int, error: BaseException) -> None:
