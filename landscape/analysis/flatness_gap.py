@@ -51,6 +51,29 @@ def main_measure(rows: Sequence[Flatness]) -> str:
     return MAIN if MAIN in names else names[0]
 
 
+def why_no_association(rows: Sequence[Flatness]) -> str | None:
+    """Why there are no coefficients, in a sentence that says which rows do not count; None if there are some."""
+    main = main_measure(rows)
+    points = points_of(rows, main)
+    finite, selected = sum(map(is_finite, points)), sum(row.selected for row in rows)
+    if finite >= MIN_POINTS:
+        return None
+    left_out = [
+        f"{count} {why}"
+        for count, why in (
+            (selected, "chosen as best of a run, whose gap is selected too"),
+            (len(rows) - selected - len(points), "named twice"),
+            (len(points) - finite, "with a number that is not finite"),
+        )
+        if count
+    ]
+    but = f" (left out: {', '.join(left_out)})" if left_out else ""
+    return (
+        f"No association of {main} with the gap, and no figure: it takes at least {MIN_POINTS} checkpoints, and of "
+        f"the {len(rows)} above {finite} {'counts' if finite == 1 else 'count'}{but}; name more, or more epochs."
+    )
+
+
 def associated(rows: Sequence[Flatness], *, seed: int = 0) -> dict[str, Associations]:
     """The coefficients of every measure with the gap, the main one first.
 

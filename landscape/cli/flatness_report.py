@@ -35,32 +35,33 @@ def report_flatness(
         wanted: the measuring options of the call.
         asked: which measures.
         csv_file: where the numbers go as CSV; None for nowhere.
-        out: where the picture goes; None without a gap.
+        out: where the picture goes; None without a gap. With fewer than three checkpoints that count there is no
+            association to draw, and a sentence says so.
         places: the surface files.
         num_moving: weights, or layers, of the other term of the PAC-Bayes bound.
 
     Raises:
-        InputError: fewer than three checkpoints have finite numbers and a gap.
         FileError: a file cannot be written.
     """
     from landscape import files
     from landscape.analysis.flatness_export import flatness_csv
-    from landscape.analysis.flatness_gap import associated
+    from landscape.analysis.flatness_gap import associated, why_no_association
 
     if csv_file is not None:
         files.write_text(Path(csv_file), flatness_csv(rows))
     found: dict[str, Associations] = {}
     saved: Path | None = None
+    missing = None if out is None else why_no_association(rows)
     try:
-        if out is not None:
+        if out is not None and missing is None:
             found = associated(rows, seed=wanted.seed)
             saved = _drawn(rows, found, out)
     finally:
         written = {"figure": None if saved is None else str(saved), "csv": csv_file}
         if wanted.as_json:
-            click.echo(_as_json(rows, asked, found, {**written, "surfaces": list(places)}))
+            click.echo(_as_json(rows, asked, found, missing, {**written, "surfaces": list(places)}))
         else:
-            click.echo(_as_text(rows, asked, found, written, num_moving))
+            click.echo(_as_text(rows, asked, found, missing, written, num_moving))
 
 
 def _drawn(rows: Sequence[Flatness], found: dict[str, Associations], out: Path) -> Path:
@@ -76,17 +77,28 @@ def _drawn(rows: Sequence[Flatness], found: dict[str, Associations], out: Path) 
     return save_figure(figure, out)
 
 
-def _as_json(rows: Sequence[Flatness], asked: Asked, found: dict[str, Associations], places: dict[str, Any]) -> str:
+def _as_json(
+    rows: Sequence[Flatness],
+    asked: Asked,
+    found: dict[str, Associations],
+    missing: str | None,
+    places: dict[str, Any],
+) -> str:
     from landscape.analysis.flatness_export import flatness_numbers
     from landscape.analysis.flatness_gap import association_json
 
-    said = {"settings": _settings(rows), "sentences": _sentences(rows, asked)}
+    said = {"settings": _settings(rows), "sentences": [*_sentences(rows, asked), *filter(None, (missing,))]}
     about = {"association": association_json(rows, found)} if found else {}
     return json.dumps({**said, **flatness_numbers(rows), **about, **places}, indent=2, allow_nan=False)
 
 
 def _as_text(
-    rows: Sequence[Flatness], asked: Asked, found: dict[str, Associations], places: dict[str, Any], num_moving: int
+    rows: Sequence[Flatness],
+    asked: Asked,
+    found: dict[str, Associations],
+    missing: str | None,
+    places: dict[str, Any],
+    num_moving: int,
 ) -> str:
     from landscape.analysis.flatness_gap import association_text, gap_table
     from landscape.analysis.flatness_table import flatness_text
@@ -94,7 +106,7 @@ def _as_text(
     blocks = [_settings(rows), flatness_text(rows), *_sentences(rows, asked)]
     blocks += [_bound(rows, asked, num_moving)] if "pac-bayes" in asked.measures else []
     blocks += [gap_table(rows)] if any(row.gap is not None for row in rows) else []
-    blocks += [association_text(rows, found)] if found else []
+    blocks += [association_text(rows, found)] if found else [missing or ""]
     blocks.append("\n".join(f"{what:<7}  {place}" for what, place in places.items() if place is not None))
     return "\n\n".join(block for block in blocks if block)
 

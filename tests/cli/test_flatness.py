@@ -128,6 +128,21 @@ def test_the_best_of_a_run_is_shown_and_no_point_of_the_association(here: Path, 
     ]  # fmt: skip
 
 
+def test_too_few_checkpoints_for_an_association_cost_no_numbers(here: Path, call: Call) -> None:
+    (here / "run").mkdir()
+    for epoch, name in {1: "epoch-001.pt", 2: "best.pt", 3: "last.pt"}.items():
+        write_checkpoint(here / "run" / name, seed=epoch, width=4, epoch=epoch)
+    code, out, err = call("flatness", "run", "--epochs", "1:1:1", *GAP)
+    assert (code, err) == (0, "") and "robust generalization gap" in out and not list(here.glob("*.png"))
+    note = (
+        "No association of rise(0.5) with the gap, and no figure: it takes at least 3 checkpoints, and of the 3 above "
+        "2 count (left out: 1 chosen as best of a run, whose gap is selected too); name more, or more epochs."
+    )
+    assert note in out
+    numbers = json.loads(call("flatness", "run", "--epochs", "1:1:1", *GAP, "--json")[1])
+    assert note in numbers["sentences"] and "association" not in numbers and numbers["figure"] is None
+
+
 def test_a_dry_run_counts_all_and_measures_each_kind_once(here: Path, call: Call) -> None:
     write_checkpoint(here / "c.pt", seed=2, width=4)
     given = (*SMALL, "--measures", "rise,trace,worst-case", "--radius", "0.5", "--dry-run", "--json")
