@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import importlib
 import logging
 import os
@@ -40,6 +41,9 @@ COMMANDS = {
 }
 
 INTERRUPTED = 130
+
+FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO}
+"""Why standard output, or the file that it goes to, takes no more; other files have errors of their own."""
 
 OUT_OF_MEMORY = "Error: not enough memory; use fewer --examples or a smaller --batch-size."
 
@@ -110,6 +114,11 @@ def main(arguments: list[str] | None = None) -> None:
     except BrokenPipeError:
         _silence_stdout()
         sys.exit(1)
+    except OSError as failure:
+        if failure.filename is not None or failure.errno not in FULL:
+            raise
+        _flush_stdout()
+        _fail(f"Error: cannot write the output: {failure.strerror}; make room, or send it elsewhere.", 1)
     except MemoryError:
         _fail(OUT_OF_MEMORY, 1)
     except RuntimeError as error:
@@ -133,6 +142,13 @@ def _fail(message: str, code: int) -> None:
     sys.exit(code)
 
 
+def _flush_stdout() -> None:
+    try:
+        sys.stdout.flush()
+    except OSError:
+        _silence_stdout()
+
+
 def _silence_stdout() -> None:
-    # The reader is gone; without this the interpreter would complain when it flushes at exit.
+    # It takes nothing any more; without this the interpreter would complain when it flushes at exit.
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

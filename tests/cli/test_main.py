@@ -1,13 +1,43 @@
 from __future__ import annotations
 
+import errno
 import io
 import logging
+import os
+import subprocess
+import sys
+from pathlib import Path
 
 import click
 import pytest
 from click.testing import CliRunner
 
-from landscape.cli.main import COMMANDS, SaidOnce, group
+from landscape.cli.main import COMMANDS, SaidOnce, group, main
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="the device that is always full is Linux's")
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+def test_a_full_standard_output_is_one_line_and_no_traceback(unbuffered: str) -> None:
+    with open("/dev/full", "w") as full:
+        done = subprocess.run(
+            [sys.executable, "-m", "landscape", "--help"],
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            check=False,
+            env={**os.environ, "PYTHONUNBUFFERED": unbuffered},
+        )
+    assert done.returncode == 1
+    assert done.stderr == (
+        "Error: cannot write the output: No space left on device; make room, or send it elsewhere.\n"
+    )
+
+
+def test_an_error_of_a_file_is_no_full_output(monkeypatch: pytest.MonkeyPatch) -> None:
+    failure = OSError(errno.ENOSPC, "No space left on device", "somewhere.txt")
+    monkeypatch.setattr(group, "main", lambda **given: (_ for _ in ()).throw(failure))
+    with pytest.raises(OSError, match=r"somewhere\.txt"):
+        main([])
 
 
 def test_a_message_is_said_once_in_a_command() -> None:
