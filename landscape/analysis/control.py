@@ -133,6 +133,14 @@ def control_sentences(controls: Sequence[Control], quantity: str = "loss") -> li
     return sentences
 
 
+def is_said(pair: tuple[Curve, Curve], controls: Sequence[Control], quantity: str = "loss") -> bool:
+    """Whether the sentence of a control says already how two curves differ."""
+    return any(
+        set(map(id, pair)) == {id(control.on_the_fly), id(control.fixed)} and _rises(control, quantity)
+        for control in controls
+    )
+
+
 def control_numbers(controls: Sequence[Control], quantity: str = "loss") -> list[dict[str, Any]]:
     """The gaps as plain JSON values: along alpha and at each radius, with the sentence."""
     return [

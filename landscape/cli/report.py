@@ -105,8 +105,8 @@ def _as_json(curves: Sequence[Curve], quantity: str, places: dict[str, Any]) -> 
 def _as_text(curves: Sequence[Curve], quantity: str, places: dict[str, Any], settings: str, every_alpha: bool) -> str:
     """Settings, tables, sentences, and where things lie; `every_alpha`: the table of every curve too."""
     from landscape.analysis.barriers import barrier_sentences
-    from landscape.analysis.comparison import comparison_sentences
-    from landscape.analysis.control import control_sentences, control_table, find_controls
+    from landscape.analysis.comparison import compare, compared_pairs
+    from landscape.analysis.control import control_sentences, control_table, find_controls, is_said
     from landscape.analysis.tables import curve_tables, rise_table
 
     controls = find_controls(curves, quantity)
@@ -115,7 +115,8 @@ def _as_text(curves: Sequence[Curve], quantity: str, places: dict[str, Any], set
     blocks += [curve_tables(curves, quantity)] if every_alpha else []
     blocks += [rise_table(curves, quantity), *barrier_sentences(curves, quantity)]
     blocks += [control_table(controls, quantity)] if controls else []
-    blocks += [*comparison_sentences(curves, quantity), *control_sentences(controls, quantity)]
+    pairs = [pair for pair in compared_pairs(curves) if not is_said(pair, controls, quantity)]
+    blocks += [*(compare(a, b, quantity) for a, b in pairs), *control_sentences(controls, quantity)]
     figure = [] if places["figure"] is None else [f"figure   {places['figure']}"]
     blocks.append("\n".join([*figure, *(f"surface  {path}" for path in places["surfaces"])]))
     return "\n\n".join(block for block in blocks if block)

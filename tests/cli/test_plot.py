@@ -119,8 +119,7 @@ def test_robust_error_without_attack_is_refused(store: Store, tmp_path: Path) ->
 def test_a_control_of_the_same_checkpoint_is_named_and_not_judged(store: Store, tmp_path: Path) -> None:
     files = [store(label="at"), store(label="at", objective="fixed", sharpness=4.0)]
     output = run(*files, "--out", tmp_path / "figure.png").output
-    assert "at (on the fly) and at (fixed) are the same weights, measured differently: objective (" in output
-    assert "flatter" not in output
+    assert "flatter" not in output and "measured differently" not in output
     assert "at: fixed underestimates the rise at r = 0.5 by " in output
     assert (
         "measured in the same way: there is no difference." in run(*files[:1] * 2, "--out", tmp_path / "f.png").output

@@ -130,6 +130,9 @@ def test_with_fixed_draws_the_control_beside_and_says_the_gap(here: Path, call: 
     code, out, _ = call(*arguments)
     assert code == 0 and (here / "a-and-b-plot-1d-with-fixed.png").stat().st_size > 10_000
     assert "What fixed examples miss: rise(r) on the fly minus fixed" in out
+    alone = call("plot-1d", "a.pt", *SMALL, "--directions", "3", "--with-fixed")[1]
+    assert re.search(r"^a: (no gap between fixed and on the fly|fixed \w+estimates)", alone, re.MULTILINE)
+    assert "measured differently" not in alone
     stored = {(s.label, s.spec["objective"]): s for s in map(load_surface, surfaces_in(here))}
     assert sorted(stored) == [(name, objective) for name in "ab" for objective in ("adversarial", "fixed")]
     plain = json.loads(call(*arguments, "--json")[1])
