@@ -11,7 +11,7 @@ from landscape.analysis.barriers import barrier
 from landscape.analysis.captions import masked_sentences, settings_line
 from landscape.analysis.columns import in_columns
 from landscape.analysis.comparison import compare, compared_pairs, differ_in_loss
-from landscape.analysis.directions import findings_of, is_sample, symbol_of
+from landscape.analysis.directions import ONE_WAY, findings_of, is_sample, kind_of, symbol_of
 from landscape.analysis.samples import why_no_rise
 from landscape.analysis.statistics import RADII, CurveSummary, Rise, paired_difference, rise, summarize_curve
 from landscape.analysis.wording import (
@@ -29,6 +29,9 @@ if TYPE_CHECKING:
 
 CURVE_COLUMNS = "SE examples: standard error over examples of the mean over directions; SD directions: over directions."
 
+ONE_DIRECTION = "SE examples: standard error over examples."
+"""Of columns without a spread over directions."""
+
 RISE_COLUMNS = (
     "SE directions: standard error over directions of the mean over examples; SE examples: the other way round.\n"
     "CV directions: standard deviation of rise(r) from one direction to another, as a share of rise(r)."
@@ -41,11 +44,12 @@ def curve_tables(curves: Sequence[Curve], quantity: str = "loss") -> str:
     Raises:
         InputError: a surface is over a plane, or the quantity is unknown or was not measured.
     """
-    return "\n\n".join(curve_table(curve, quantity) for curve in curves) + f"\n{CURVE_COLUMNS}"
+    columns = CURVE_COLUMNS if any(_has_spread(curve) for curve in curves) else ONE_DIRECTION
+    return "\n\n".join(curve_table(curve, quantity) for curve in curves) + f"\n{columns}"
 
 
 def curve_table(curve: Curve, quantity: str = "loss") -> str:
-    """One row for each alpha: mean, standard error over examples, spread over directions, accuracy.
+    """One row for each alpha: mean, standard error over examples, spread over directions if any, accuracy.
 
     Raises:
         InputError: the surface is over a plane, or the quantity is unknown or was not measured.
@@ -56,9 +60,11 @@ def curve_table(curve: Curve, quantity: str = "loss") -> str:
         "t" if symbol_of([curve.surface]) == "t" else "alpha",
         f"mean {words.title} ({words.unit})",
         "SE examples",
-        "SD directions",
     ]
-    columns = (summary.mean, summary.standard_error_examples, summary.spread_directions)
+    columns = [summary.mean, summary.standard_error_examples]
+    if _has_spread(curve):
+        header.append("SD directions")
+        columns.append(summary.spread_directions)
     accuracies = summary.natural_accuracy if natural else summary.robust_accuracy
     rows = [
         [f"{alpha:g}", *(number(column[index], words) for column in columns), percent(accuracies[index])]
@@ -71,10 +77,14 @@ def curve_table(curve: Curve, quantity: str = "loss") -> str:
 def rise_table(curves: Sequence[Curve], quantity: str = "loss") -> str:
     """rise(r) of every curve at the radii of `RADII` that its grid gives, with its errors and the accuracy there.
 
+    Empty where no curve has rises, because each runs one way.
+
     Raises:
         InputError: a surface is over a plane, or the quantity is unknown or was not measured.
     """
     words = quantity_words(quantity, [curve.surface for curve in curves])
+    if all(kind_of(curve.surface) in ONE_WAY for curve in curves):
+        return ""
     natural = [takes_natural_accuracy(quantity, curve.surface) for curve in curves]
     accuracy = "accuracy" if len(set(natural)) > 1 else f"{'natural' if all(natural) else 'robust'} accuracy"
     found = [
@@ -125,13 +135,19 @@ def aligned(header: Sequence[str], rows: Sequence[Sequence[str]], *, left: int =
     return in_columns([header, *rows], left=left)
 
 
+def _has_spread(curve: Curve) -> bool:
+    """Whether a curve is a mean over directions."""
+    return len(curve.surface.direction_ids) > 1
+
+
 def _centre(curve: Curve, summary: CurveSummary, words: QuantityWords) -> str:
     """What the undisplaced model does, on one line."""
     unit = f" {words.unit}" if words.unit == "%" else ""
     parts = [f"{curve.label}: {words.title} g(0) = {number(summary.centre, words)}{unit}"]
     if math.isfinite(summary.centre_robust_accuracy):
         parts.append(f"robust accuracy {percent(summary.centre_robust_accuracy)}")
-    return ", ".join([*parts, f"natural accuracy {percent(summary.centre_natural_accuracy)} at the centre"])
+    where = "t = 0" if symbol_of([curve.surface]) == "t" else "the centre"
+    return ", ".join([*parts, f"natural accuracy {percent(summary.centre_natural_accuracy)} at {where}"])
 
 
 def _rise_cells(curve: Curve, found: Rise, words: QuantityWords, quantity: str) -> list[str]:
