@@ -81,6 +81,9 @@ SIGMAS = ("layer", "literal")
 GROUPINGS = ("loss", "class", "correct")
 LEVELS = ("auto", "paper", "log")
 
+FINAL_ATTACK = "pgd-20"
+"""With which the last and the best checkpoint of a training are measured on all examples."""
+
 BUNDLED = (
     "digits-at",
     "digits-at-awp",

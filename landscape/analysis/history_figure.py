@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from landscape.analysis.layout import Page, compose
-from landscape.analysis.run_history import RunGroup, RunHistory
+from landscape.analysis.run_history import RunGroup, how_measured
 from landscape.analysis.style import COLOURS, MARKERS, SPLIT_LINES, epoch_ticks
 from landscape.errors import InputError
 
@@ -200,7 +200,7 @@ def _scale(axes: Axes, column: str) -> None:
 def _caption(groups: Sequence[RunGroup], columns: Sequence[str]) -> str:
     runs = [run for group in groups for run in group.runs]
     both_splits = any(column in QUANTITIES for column in columns)
-    sentences = [_measured(runs)] if both_splits else []
+    sentences = [how_measured(runs)] if both_splits else []
     if any(len(group.runs) > 1 for group in groups):
         sentences.append("Lines are means over runs that differ in their seed alone, bands one standard deviation.")
     if both_splits:
@@ -216,15 +216,3 @@ def _caption(groups: Sequence[RunGroup], columns: Sequence[str]) -> str:
             "gap is not the one of the trained weights."
         )
     return " ".join(sentence for sentence in sentences if sentence)
-
-
-def _measured(runs: Sequence[RunHistory]) -> str:
-    settings = [run.settings for run in runs if run.settings is not None]
-    attacks = sorted({str(found.get("eval_attack")) for found in settings})
-    counts = sorted({str(found.get("eval_examples")) for found in settings})
-    if not settings:
-        return ""
-    return (
-        f"Measured in eval mode, without augmentation, under {' or '.join(attacks)}, on at most "
-        f"{' or '.join(counts)} examples of each split."
-    )

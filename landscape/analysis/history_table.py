@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 
 from landscape.analysis.columns import in_columns
-from landscape.analysis.run_history import RunGroup, RunHistory
+from landscape.analysis.run_history import RunGroup, RunHistory, how_measured
+from landscape.names import FINAL_ATTACK
 
 HEADER = (
     "run", "checkpoint", "epoch", "robust train", "robust test", "robust gap", "natural train", "natural test",
@@ -27,7 +28,7 @@ def history_table(groups: Sequence[RunGroup]) -> str:
     """Two rows for each group, best and last: epoch, accuracies in percent and gap in points, as mean +- deviation.
 
     The best epoch is each run's own, chosen on the split that the row names; "best minus last" closes each group: how
-    much robust test accuracy a run loses after its best epoch.
+    much robust test accuracy a run loses after its best epoch. Below stands on what they were measured.
     """
     rows: list[list[str]] = [list(HEADER)]
     for group in groups:
@@ -39,7 +40,7 @@ def history_table(groups: Sequence[RunGroup]) -> str:
             rows.append([group.label if moment == "best" else "", moment + chosen, epochs, *cells])
         lost = [100 * _lost(run) for run in group.runs]
         rows.append(["", "best minus last", "", "", _spread(lost), "", "", ""])
-    return in_columns(rows, left=2)
+    return f"{in_columns(rows, left=2)}\n{_notes(groups)}"
 
 
 def history_numbers(groups: Sequence[RunGroup]) -> list[dict[str, Any]]:
@@ -57,6 +58,13 @@ def history_numbers(groups: Sequence[RunGroup]) -> list[dict[str, Any]]:
         for group in groups
         for run in group.runs
     ]
+
+
+def _notes(groups: Sequence[RunGroup]) -> str:
+    notes = ["Accuracies in %, robust gap: train minus test, in points."]
+    if measured := how_measured([run for group in groups for run in group.runs]):
+        notes += [measured, f"What `landscape train` prints at its end is of all examples, under {FINAL_ATTACK}."]
+    return "\n".join(notes)
 
 
 def _at(run: RunHistory, moment: str) -> dict[str, Any]:

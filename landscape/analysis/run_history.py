@@ -155,6 +155,19 @@ def group_runs(runs: Sequence[RunHistory]) -> tuple[RunGroup, ...]:
     )
 
 
+def how_measured(runs: Sequence[RunHistory]) -> str:
+    """Under which attack the epochs were measured and on how many examples; empty where no run says it."""
+    settings = [run.settings for run in runs if run.settings is not None and "eval_attack" in run.settings]
+    attacks = sorted({str(found.get("eval_attack")) for found in settings})
+    counts = sorted({str(found.get("eval_examples")) for found in settings})
+    if not settings:
+        return ""
+    return (
+        f"Measured in eval mode, without augmentation, under {' or '.join(attacks)}, on at most "
+        f"{' or '.join(counts)} examples of each split."
+    )
+
+
 def _group_label(members: Sequence[RunHistory]) -> str:
     if len(members) == 1:
         return members[0].label

@@ -132,6 +132,8 @@ def _report(folder: Path, settings: Settings, *, finished_before: bool, as_json:
         click.echo(f"The run in {folder} is finished; --overwrite trains it anew.")
     click.echo(f"{settings.method} on {settings.dataset}, all examples, {trainings['last']['metrics']['attack']}:")
     click.echo(_table(trainings))
+    each = f"under {settings.eval_attack}, on at most {settings.eval_examples} examples of each split"
+    click.echo(f"history.csv, which `landscape history` draws: {each}.")
     click.echo(f"Written to {folder}: {', '.join(path.name for path in run.contents())}")
 
 

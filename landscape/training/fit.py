@@ -15,8 +15,9 @@ import torch
 
 from landscape.devices import arithmetic
 from landscape.errors import Interrupted
+from landscape.names import FINAL_ATTACK
 from landscape.training.evaluation import Evaluation
-from landscape.training.plan import FINAL_ATTACK, Plan, make_plan, require_same_origin, settings_for
+from landscape.training.plan import Plan, make_plan, require_same_origin, settings_for
 from landscape.training.process_group import device_of, together
 from landscape.training.publish import publish, save, weights_in
 from landscape.training.runs import RunFolder, load_state, require_same_settings, save_config, save_state

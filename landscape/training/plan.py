@@ -41,9 +41,6 @@ if TYPE_CHECKING:
     ExamplePair = tuple[Examples, Examples]
     """Training and test examples."""
 
-FINAL_ATTACK = "pgd-20"
-"""With which the last and the best checkpoint are measured on all examples."""
-
 
 @dataclass(frozen=True, kw_only=True)
 class Plan:

@@ -54,6 +54,11 @@ def test_best_is_the_first_highest_and_last_the_last_measured(tmp_path: Path) ->
     assert table[1].split() == ["run", "best", "(test-selected)", "3", "60.00", "50.00", "10.00", "90.00", "90.00"]
     assert table[2].split() == ["last", "5", "50.00", "40.00", "10.00", "90.00", "90.00"]
     assert table[3].split() == ["best", "minus", "last", "10.00"]
+    assert table[4:] == [
+        "Accuracies in %, robust gap: train minus test, in points.",
+        "Measured in eval mode, without augmentation, under pgd-10, on at most 500 examples of each split.",
+        "What `landscape train` prints at its end is of all examples, under pgd-20.",
+    ]
 
 
 def test_a_run_with_validation_examples_is_chosen_by_them() -> None:

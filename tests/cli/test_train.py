@@ -80,6 +80,8 @@ def test_bare_method_trains_digits_in_its_own_folder_and_says_so_the_second_time
     assert lines[-1].startswith(
         "Written to checkpoints/digits-at-awp: config.json, history.csv, state.pt, last.pt, best.pt"
     )
+    measured = "under fgsm, on at most 500 examples of each split"
+    assert lines[-2] == f"history.csv, which `landscape history` draws: {measured}."
     assert load_checkpoint("checkpoints/digits-at-awp/last.pt").training["method"] == "at-awp"
     again = call("--method", "at-awp", *TINY)
     assert again.stdout.startswith("The run in checkpoints/digits-at-awp is finished; --overwrite trains it anew.\n")
