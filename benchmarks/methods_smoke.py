@@ -8,6 +8,7 @@ examples stays at or below 40 %; a constant predictor has 12 %.
 
 from __future__ import annotations
 
+import argparse
 import subprocess
 import sys
 import tempfile
@@ -24,9 +25,18 @@ def options_of(method: str) -> list[str]:
     return EXTRA.get(method.partition("-")[0], [])
 
 
+def _parsed() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("methods", nargs="*", metavar="METHOD", help="all methods without")
+    given = parser.parse_args()
+    if unknown := [name for name in given.methods if name not in METHODS]:
+        parser.error(f"there is no method {unknown[0]}; known are {', '.join(METHODS)}.")
+    return given
+
+
 def main() -> int:
     failed = []
-    for method in sys.argv[1:] or METHODS:
+    for method in _parsed().methods or METHODS:
         extra = options_of(method)
         with tempfile.TemporaryDirectory() as folder:
             call = [sys.executable, "-m", "landscape", "train", "--method", method, *extra, "--epochs", "5"]

@@ -29,6 +29,9 @@ def watch(path: str) -> None:
 
 
 if __name__ == "__main__":
+    if len(sys.argv) < 2 or sys.argv[1].startswith("-"):
+        print(__doc__.strip())
+        sys.exit(0 if sys.argv[1:2] in (["-h"], ["--help"]) else 2)
     watch(sys.argv[1])
     sys.argv = ["landscape", *sys.argv[2:]]
     main()
