@@ -36,6 +36,18 @@ def test_the_python_of_the_readme_runs(
     assert names["surface"].complete and "-1.0, -0.5, 0.0, 0.5, 1.0" in capsys.readouterr().out
 
 
+def test_the_commands_of_the_readme_use_only_run_folders_that_earlier_ones_make() -> None:
+    made = set()
+    commands = re.findall(r"^(?:landscape|torchrun) [^#\n]*", (ROOT / "README.md").read_text(), re.MULTILINE)
+    for command in commands:
+        named = set(re.findall(r"checkpoints/[\w-]+(?=\s|$)", command))
+        if trained := re.search(r" train --method (\S+)", command):
+            named -= {f"checkpoints/digits-{trained[1]}"}
+            made.add(f"checkpoints/digits-{trained[1]}")
+        assert named <= made, command
+    assert len(commands) > 20 and "checkpoints/digits-at" in made
+
+
 def test_the_page_about_python_says_what_is_true(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -234,9 +234,12 @@ def threat_for(
 
 
 def _series(named: tuple[str, ...], epochs: range) -> list[Source]:
-    from landscape.checkpoints import epoch_of, run_checkpoints
+    from landscape.checkpoints import epoch_of, find_checkpoint, run_checkpoints
 
     if len(named) != 1 or not Path(named[0]).is_dir():
+        for name in named:
+            if not Path(name).is_dir():
+                find_checkpoint(name)  # says what to do about a folder that is not there
         raise CheckpointError(
             f"a series of --epochs needs one run folder, as `landscape train` makes it, got {', '.join(named)}."
         )
