@@ -196,7 +196,8 @@ def judge_accuracy(evidence: Evidence) -> Verdict:
     name, centre = "accuracy", evidence.centre
     bound = evidence.chance + NOISE * share_error(evidence.chance, len(centre))
     natural, robust = natural_accuracy(centre), robust_accuracy(centre)
-    found = f"At the centre {percent(natural)} natural, {percent(robust)} robust; chance is {percent(evidence.chance)}."
+    guessed = f"the most frequent class is {percent(evidence.chance)} of the examples"
+    found = f"At the centre {percent(natural)} natural, {percent(robust)} robust; {guessed}."
     if bound >= 1.0:
         return Verdict(name=name, status=ABSENT, found=f"Not applicable: {len(centre)} examples cannot tell. {found}")
     if natural <= bound:
