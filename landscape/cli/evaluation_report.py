@@ -16,6 +16,10 @@ if TYPE_CHECKING:
     from landscape.analysis.robustness import Evaluated
 
 
+MOST_NAMED = 8
+"""More results than these are counted, and the command that lists them is named."""
+
+
 def report(
     evaluated: Sequence[Evaluated],
     *,
@@ -59,7 +63,7 @@ def _as_text(
     if any(len(entry.surfaces) > 1 for entry in evaluated):
         notes[0] += " Worst case: right only under every attack, example by example."
     blocks += ["\n".join(notes), "\n".join(f"warning: {sentence}" for sentence in _warnings(evaluated, by_method))]
-    places = [f"results  {cache}"] + ([] if csv_file is None else [f"table    {csv_file}"])
+    places = _results(_paths(evaluated, cache), cache) + ([] if csv_file is None else [f"table    {csv_file}"])
     return "\n\n".join(block for block in [*blocks, "\n".join(places)] if block)
 
 
@@ -80,9 +84,25 @@ def _as_json(
             split: rows_as_plain(found.over_seeds(part), error="standard_deviation") for split, part in splits.items()
         }
         extra["by_method"]["gap"] = rows_as_plain(found.gaps_over_seeds(evaluated), error="standard_deviation")
-    places = {"cache": str(cache), "csv": None if csv_file is None else str(csv_file)}
+    places = {
+        "cache": str(cache),
+        "surfaces": _paths(evaluated, cache),
+        "csv": None if csv_file is None else str(csv_file),
+    }
     content = {**numbers(evaluated), **extra, "warnings": _warnings(evaluated, by_method), **places}
     return json.dumps(content, indent=2, allow_nan=False)
+
+
+def _paths(evaluated: Sequence[Evaluated], cache: Path) -> list[str]:
+    """The files of the results, in the order of the tables."""
+    keys = [surface.key for entry in evaluated for surface in entry.surfaces.values()]
+    return [str(cache / f"{key}.h5") for key in dict.fromkeys(keys)]
+
+
+def _results(paths: Sequence[str], cache: Path) -> list[str]:
+    if len(paths) > MOST_NAMED:
+        return [f"results  {len(paths)} in {cache}; `landscape cache list --cache-dir {cache}` names them"]
+    return [f"result   {path}" for path in paths]
 
 
 def _warnings(evaluated: Sequence[Evaluated], by_method: bool) -> list[str]:

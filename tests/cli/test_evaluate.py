@@ -53,7 +53,7 @@ def test_several_checkpoints_under_several_attacks_on_both_splits(call: Call, tm
         "gap: train minus test accuracy, percentage points",
     ]
     assert [line.split()[0] for line in lines if line.startswith("digits")] == ["digits-at", "digits-at-awp"] * 3
-    assert lines[-1] == "results  cache"
+    assert lines[-1] == "results  12 in cache; `landscape cache list --cache-dir cache` names them"
     assert len(list((tmp_path / "cache").glob("*.h5"))) == 2 * 2 * 3
 
 
@@ -62,6 +62,9 @@ def test_the_same_call_again_computes_nothing(call: Call, monkeypatch: pytest.Mo
     monkeypatch.setattr(PGD, "restarts", lambda *arguments: pytest.fail("nothing has to be attacked"))
     again = call("digits-at", *SMALL, "--attack", "pgd-3", "--json")
     assert again[1] == first[1] and json.loads(first[1])["warnings"] == []
+    paths = json.loads(first[1])["surfaces"]
+    assert len(paths) == 2 and all(Path(path).is_file() for path in paths)
+    assert call("digits-at", *SMALL, "--attack", "pgd-3")[1].splitlines()[-2:] == [f"result   {path}" for path in paths]
 
 
 def test_an_interrupted_call_keeps_what_is_finished(call: Call, monkeypatch: pytest.MonkeyPatch) -> None:
