@@ -118,7 +118,7 @@ def group_figure(
         parts: Any = figure.subfigures(2, 1, height_ratios=heights)
         upper, lower = parts
         _draw_panels(upper, rows, looks, quantity)
-        _label_groups(figure.axes[0], looks, any(group.few for grouped in every for group in grouped.groups))
+        _label_groups(figure.axes[0], looks, [group for grouped in every for group in grouped.groups])
         _draw_sizes(lower.subplots(), every, looks)
 
     width = 6.5 if len(rows[0]) == 1 else 10.0
@@ -220,11 +220,19 @@ def _horizontal_range(grouped: GroupedSurface) -> tuple[float, float]:
     return alpha[0] - margin, alpha[-1] + margin
 
 
-def _label_groups(axes: Axes, looks: dict[int, GroupLook], some_few: bool) -> None:
-    """Entries of the figure's legend, in the order of the groups whichever panel they are in."""
-    for look in looks.values():
-        axes.plot([], [], color=look.colour, linestyle=look.linestyle, marker=look.marker, label=look.name)
-    if some_few:
+def _label_groups(axes: Axes, looks: dict[int, GroupLook], groups: Sequence[Group]) -> None:
+    """Entries of the figure's legend, in the order of the groups whichever panel they are in.
+
+    A group by loss that is small in every panel has its colour in the bars alone, and its entry says so.
+    """
+    large = {group.index for group in groups if not group.few}
+    for index, look in looks.items():
+        if index in large or look.marker != "None":
+            axes.plot([], [], color=look.colour, linestyle=look.linestyle, marker=look.marker, label=look.name)
+        else:
+            bar = {"linestyle": "none", "marker": "s", "markersize": 7.0}
+            axes.plot([], [], color=look.colour, label=f"{look.name}: in the bars only", **bar)
+    if any(group.few for group in groups):
         any_look = next(iter(looks.values()))
         line = {"color": FEW_COLOUR, "marker": any_look.marker, **any_look.small(0)}
         axes.plot([], [], label=f"fewer than {MIN_MEMBERS} examples", **line)

@@ -160,6 +160,20 @@ def test_the_legend_lists_groups_in_order_and_the_caption_says_how_they_were_mad
     assert "Attack: PGD-10" in caption and "Grey and dashed: groups with fewer than 20 examples" in caption
 
 
+def test_a_group_that_is_small_in_every_panel_has_its_colour_in_the_bars_only() -> None:
+    first, second = surface_at([0.1] * 40 + [0.7] * 3), surface_at([0.1] * 3 + [0.7] * 40 + [2.7] * 2)
+    for surfaces, words in (
+        ([first], ["[0, 0.5)", "[0.5, 1): in the bars only"]),
+        ([first, second], ["[0, 0.5)", "[0.5, 1)", "[2.5, 3): in the bars only"]),
+    ):
+        figure = group_figure([(group_examples(surface),) for surface in surfaces], Grouping())
+        names = [text.get_text() for text in figure.legends[0].get_texts()]
+        assert names == [*words, "fewer than 20 examples"]
+    classes = replace(surface_at([0.1] * 45), labels=np.array([0] * 40 + [1] * 5))
+    figure = group_figure([(group_examples(classes, Grouping(by="class")),)], Grouping(by="class"))
+    assert "class 1" in [text.get_text() for text in figure.legends[0].get_texts()]
+
+
 def test_losses_have_an_ordered_scale_and_classes_colours_of_their_own() -> None:
     ordered = [look.colour for look in group_looks(range(6), Grouping()).values()]
     assert len(set(ordered)) == 6
