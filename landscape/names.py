@@ -42,6 +42,14 @@ SPLITS = ("train", "test")
 
 THREAT_NORMS = ("linf", "l2")
 
+LINE_ATTACKS = (
+    "pgd-K", "cw-K", "fgsm", "fgsm-rs", "spsa", "autoattack", "apgd-ce", "apgd-t", "fab-t", "square", "none",
+)  # fmt: skip
+"""Attacks that every command that measures takes."""
+
+ATTACKS = (*LINE_ATTACKS[:-1], "feature", "transfer:CKPT", LINE_ATTACKS[-1])
+"""All attacks: of these `landscape evaluate` alone gives some what they need beside a model."""
+
 DIRECTION_NORMS = ("filter", "layer", "model", "none")
 
 ONE_DIM_RULES = ("zero", "copy", "element")

@@ -19,6 +19,7 @@ from landscape.attacks.pgd import FGSM, PGD, NoAttack
 from landscape.attacks.spsa import SPSA
 from landscape.attacks.transfer import Surrogate, Transfer
 from landscape.errors import InputError
+from landscape.names import ATTACKS
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -27,10 +28,7 @@ if TYPE_CHECKING:
     from landscape.attacks.threat import ThreatModel
     from landscape.protocols import Attack
 
-KNOWN = (
-    "pgd-K, cw-K, fgsm, fgsm-rs, spsa, feature-K, autoattack, apgd-ce, apgd-t, fab-t, square, transfer:CKPT or none, "
-    "with settings as in pgd-20:step=2/255,restarts=3"
-)
+KNOWN = f"{', '.join(ATTACKS[:-1])} or {ATTACKS[-1]}, with settings as in pgd-20:step=2/255,restarts=3"
 
 PRESETS: Mapping[str, tuple[str, ...]] = {
     "awp": ("fgsm", "pgd-20", "pgd-100", "cw-100", "spsa", "autoattack"),

@@ -21,9 +21,8 @@ USUAL_ATTACK = "pgd-20"
     "--attack",
     "attacks",
     multiple=True,
-    help="Names with commas, or repeated: pgd-K, cw-K, fgsm, fgsm-rs, spsa, feature, autoattack, apgd-ce, apgd-t, "
-    "fab-t, square, transfer:CKPT, none; settings after a colon, pgd-20:step=2/255,restarts=3; or a preset: awp, "
-    "awp-draft, rwp."
+    help=f"Names with commas, or repeated: {', '.join(names.ATTACKS)}; settings after a colon, "
+    "pgd-20:step=2/255,restarts=3; or a preset: awp, awp-draft, rwp."
     f"  [default: {USUAL_ATTACK}]",
 )
 @click.option(

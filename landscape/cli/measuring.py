@@ -83,8 +83,22 @@ computing_options = options.combined(
 )
 """How points are computed and kept."""
 
+
+def _refuse_csv(context: click.Context, parameter: click.Parameter, value: str | None) -> None:
+    if value is not None:
+        raise click.UsageError(
+            f"{context.info_name} writes no CSV; `landscape cache export FILE --to {value}` does, for each surface "
+            "file that it names at its end."
+        )
+
+
+csv_elsewhere = click.option(
+    "--csv", hidden=True, expose_value=False, callback=_refuse_csv, help="Of `landscape cache export`."
+)
+"""Says where the numbers of surfaces are had as CSV, which other commands write themselves."""
+
 measuring_options = options.combined(
-    options.example_options, measured_options, computing_options, options.output_options
+    options.example_options, measured_options, computing_options, options.output_options, csv_elsewhere
 )
 """Of commands that let the user choose the kind of direction."""
 

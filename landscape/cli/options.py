@@ -248,8 +248,8 @@ attack_options = combined(
     click.option(
         "--epsilon",
         type=Numbers(inclusive=True),
-        help="Size of the attack on inputs in [0, 1], 8/255; plot-1d takes several, 0,4/255,8/255."
-        "  [default: checkpoint's]",
+        metavar="NUMBER>=0",
+        help="Size of the attack on inputs in [0, 1], 8/255.  [default: checkpoint's]",
     ),
     click.option(
         "--step-size",
@@ -257,7 +257,10 @@ attack_options = combined(
         help="Step of the attack, 2/255.  [default: checkpoint's; of another epsilon a quarter, l2 15/128]",
     ),
     click.option(
-        "--attack", default="pgd-10", show_default=True, help="pgd-K, cw-K, fgsm, fgsm-rs, spsa, autoattack, none."
+        "--attack",
+        default="pgd-10",
+        show_default=True,
+        help=f"{', '.join(names.LINE_ATTACKS)}; settings after a colon, pgd-20:step=2/255.",
     ),
     restarts_option,
 )

@@ -51,8 +51,9 @@ def command(settings: dict[str, Any], /, checkpoints: tuple[str, ...], **given: 
     (Algorithm 1 of Wu et al. 2020). Results are kept in the cache: the same call is instant the second time, an
     interrupted one goes on where it stopped.
 
-    Several --epsilon give a surface each, and a picture of the mean loss over alpha and epsilon. With --with-fixed each
-    CKPT is also measured on examples made once, at the centre, and the gap is drawn with its interval.
+    Several sizes, --epsilon 0,4/255,8/255, give a surface each, and a picture of the mean loss over alpha and epsilon.
+    With --with-fixed each CKPT is also measured on examples made once, at the centre, and the gap is drawn with its
+    interval.
     """
     from landscape import files
     from landscape.analysis.series import find_parting

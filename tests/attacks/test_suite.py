@@ -19,6 +19,7 @@ from landscape.attacks.threat import ThreatModel
 from landscape.attacks.transfer import Surrogate, Transfer
 from landscape.errors import InputError
 from landscape.models.noisy import NoiseDraws
+from landscape.names import ATTACKS, LINE_ATTACKS
 from tests.attacks.stages import examples_for, small_model
 
 THREAT = ThreatModel(norm="linf", epsilon=0.1)
@@ -123,6 +124,17 @@ def test_names_without_restarts(text: str, expected: Any) -> None:
 def test_wrong_names_are_one_sentence(text: str, message: str) -> None:
     with pytest.raises(InputError, match=message):
         parse_attack(text, THREAT)
+
+
+@pytest.mark.parametrize("name", ATTACKS)
+def test_every_name_that_help_and_errors_list_is_an_attack(name: str) -> None:
+    text = name.replace("-K", "-3").replace("CKPT", "other")
+    assert parse_attack(text, THREAT, beside=replace(AROUND, num_restarts=1)) is not None
+    if name not in LINE_ATTACKS:
+        with pytest.raises(InputError, match="which only landscape evaluate"):
+            parse_attack(text, THREAT)
+    with pytest.raises(InputError, match=rf"an attack is .*\b{name}\b.*, got 'pdg-10'"):
+        parse_attack("pdg-10", THREAT)
 
 
 def test_every_attack_but_none_needs_a_threat_model() -> None:

@@ -61,6 +61,15 @@ def test_every_option_says_what_it_is_in_a_sentence(name: str) -> None:
         assert sentence.endswith(".") and len(sentence) > 6, (name, option.name, option.help)
 
 
+@pytest.mark.parametrize("name", ["plot-1d", "plot-2d", "lsc-groups"])
+def test_commands_without_csv_say_where_it_is_had(name: str) -> None:
+    result = CliRunner().invoke(group, [name, "digits-at", "--csv", "numbers.csv"])
+    assert result.exit_code == 2
+    assert f"{name} writes no CSV; `landscape cache export FILE --to numbers.csv` does" in result.output
+    shown = CliRunner().invoke(group, [name, "--help"]).output
+    assert "--csv" not in shown and ("plot-1d" in shown) == (name == "plot-1d")
+
+
 @pytest.mark.parametrize("name", [None, "cache", "data"])
 def test_no_summary_of_a_command_is_cut(name: str | None) -> None:
     shown = CliRunner().invoke(group, ["--help"] if name is None else [name, "--help"]).output
