@@ -46,8 +46,8 @@ def find_checkpoint(name_or_path: str | Path) -> Path:
     if path.name in names.BUNDLED:
         method = "at-awp" if "awp" in path.name else "at"
         raise CheckpointError(
-            f"there is no checkpoint {path}: `landscape train --method {method} --out {path}` makes a run folder of this "
-            f"name, and the bundled checkpoint is called {path.name}."
+            f"there is no checkpoint {path}: `landscape train --method {method} --out {path}` makes a run folder of "
+            f"this name, and the bundled checkpoint is called {path.name}."
         )
     raise CheckpointError(
         f"there is no checkpoint {path}: give a file, a run folder, or a bundled name ({', '.join(names.BUNDLED)})."

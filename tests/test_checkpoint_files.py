@@ -202,9 +202,9 @@ def test_finds_files_run_folders_and_bundled_names(tmp_path: Path, monkeypatch: 
 MISSING = {
     "name": ("no-such", r"^there is no checkpoint no-such: give a file, a run folder, or a bundled name \(digits-at, "),
     "no run folder": (
-        "somewhere/digits-at-awp",
-        "^there is no checkpoint somewhere/digits-at-awp: `landscape train --method at-awp --out somewhere/digits-at-awp` "
-        "makes a run folder of this name, and the bundled checkpoint is called digits-at-awp.$",
+        "runs/digits-at-awp",
+        r"^there is no checkpoint runs/digits-at-awp: `landscape train --method at-awp --out runs/digits-at-awp` makes "
+        r"a run folder of this name, and the bundled checkpoint is called digits-at-awp\.$",
     ),
     "inside the bundle": ("../bundle/digits-at", r"^there is no checkpoint \.\./bundle/digits-at"),
     "folder": ("folder", r"^folder is a folder without last\.pt, so it is no run folder; name a checkpoint file\.$"),
