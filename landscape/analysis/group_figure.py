@@ -230,7 +230,7 @@ def _label_groups(axes: Axes, looks: dict[int, GroupLook], groups: Sequence[Grou
         if index in large or look.marker != "None":
             axes.plot([], [], color=look.colour, linestyle=look.linestyle, marker=look.marker, label=look.name)
         else:
-            bar = {"linestyle": "none", "marker": "s", "markersize": 7.0}
+            bar: dict[str, Any] = {"linestyle": "none", "marker": "s", "markersize": 7.0}
             axes.plot([], [], color=look.colour, label=f"{look.name}: in the bars only", **bar)
     if any(group.few for group in groups):
         any_look = next(iter(looks.values()))

@@ -165,6 +165,11 @@ def test_a_dry_run_counts_all_and_measures_each_kind_once(here: Path, call: Call
         (("nowhere.pt",), 1, "nowhere.pt"),
         (("a.pt", "--layers", "nowhere"), 1, "no parameter moves with layers 'nowhere'"),
         (("a.pt", "b.pt", "--epochs", "1:2:1"), 1, "needs one run folder"),
+        (
+            ("runs/digits-at", "runs/digits-at-awp", "--epochs", "1:2:1"),
+            1,
+            "`landscape train --method at --out runs/digits-at` makes a run folder of this name",
+        ),
         (("a.pt", "--csv", "a.pt/x.csv"), 1, "cannot write in"),
         (("a.pt", "b.pt", "--correlate"), 1, "needs at least 3 checkpoints, got 2"),
         (
@@ -178,7 +183,7 @@ def test_a_dry_run_counts_all_and_measures_each_kind_once(here: Path, call: Call
             "is about the robust gap, which needs an attack",
         ),
     ],
-    ids=["measure", "direction", "radius", "file", "layers", "epochs", "csv", "two", "test split", "clean"],
+    ids=["measure", "direction", "radius", "file", "layers", "epochs", "no run", "csv", "two", "test split", "clean"],
 )
 def test_wrong_calls_are_refused_in_one_sentence(
     arguments: tuple[str, ...], code: int, message: str, here: Path, call: Call
