@@ -1,6 +1,6 @@
 // Winograd's 3x3 convolution, block by block: the tiles of a block are cut and transformed, multiplied and transformed
-// back while they stay in the cache of one core. winograd_kernel.py writes INPUTS (B^T) and OUTPUTS (A^T), the transforms
-// of winograd.py, above this text and compiles it; that module and its docstring explain the algorithm.
+// back while they stay in the cache of one core. winograd_kernel.py writes INPUTS (B^T) and OUTPUTS (A^T), the
+// transforms of winograd.py, above this text and compiles it; winograd.py explains the algorithm.
 //
 // Pictures are (B, H, W, C) and (B, H, W, K), H and W multiples of 4, C and K multiples of PANEL. Kernels are packed:
 // (36, K / PANEL, C, PANEL). A block's tiles are (36, block, C), its products (36, block, K).
@@ -25,7 +25,7 @@ constexpr int BYTES = 32, SUMS = 12;
 template <class Number>
 struct Lanes {
     typedef Number Type __attribute__((vector_size(BYTES)));
-    typedef Number Unaligned __attribute__((vector_size(BYTES), aligned(sizeof(Number))));
+    typedef Number Unaligned __attribute__((vector_size(BYTES), aligned(sizeof(Number)), may_alias));
     static constexpr int COUNT = BYTES / sizeof(Number);
 };
 
@@ -41,7 +41,8 @@ inline void store(Number *to, typename Lanes<Number>::Type lanes) {
 
 // transform (rows, columns) times a column of lanes; entries of either lie `from_step` and `to_step` apart.
 template <int rows, int columns, class Vector>
-inline void transformed(const double (&transform)[rows][columns], const Vector *from, int from_step, Vector *to, int to_step) {
+inline void transformed(const double (&transform)[rows][columns], const Vector *from, int from_step, Vector *to,
+                        int to_step) {
     using Number = std::remove_reference_t<decltype((*from)[0])>;
     WRITTEN_OUT for (int row = 0; row < rows; ++row) {
         Vector sum = {};
@@ -78,7 +79,8 @@ void join(const Number *products, Number *picture, int64_t stride, int64_t top, 
     using Vector = typename Lanes<Number>::Type;
     for (int64_t channel = 0; channel < channels; channel += Lanes<Number>::COUNT) {
         Vector product[PRODUCTS], half[TILE * REACH], tile[TILE * TILE];
-        WRITTEN_OUT for (int place = 0; place < PRODUCTS; ++place) product[place] = load(products + place * stride + channel);
+        WRITTEN_OUT for (int place = 0; place < PRODUCTS; ++place)
+            product[place] = load(products + place * stride + channel);
         WRITTEN_OUT for (int column = 0; column < REACH; ++column)
             transformed(OUTPUTS, product + column, REACH, half + column, REACH);
         WRITTEN_OUT for (int row = 0; row < TILE; ++row)
@@ -100,12 +102,14 @@ void multiply(const Number *tiles, const Number *panel, Number *products, int64_
             WRITTEN_OUT for (int part = 0; part < ACROSS; ++part)
                 sums[row][part] += tiles[row * channels + channel] * load(panel + channel * PANEL + part * COUNT);
     WRITTEN_OUT for (int row = 0; row < rows; ++row)
-        WRITTEN_OUT for (int part = 0; part < ACROSS; ++part) store(products + row * stride + part * COUNT, sums[row][part]);
+        WRITTEN_OUT for (int part = 0; part < ACROSS; ++part)
+            store(products + row * stride + part * COUNT, sums[row][part]);
 }
 
 // The same with as many rows at once as there are registers, and at last with those that are left.
 template <int rows, class Number>
-void multiply_all(int64_t left, const Number *tiles, const Number *panel, Number *products, int64_t channels, int64_t stride) {
+void multiply_all(int64_t left, const Number *tiles, const Number *panel, Number *products, int64_t channels,
+                  int64_t stride) {
     for (; left >= rows; left -= rows, tiles += rows * channels, products += rows * stride)
         multiply<rows>(tiles, panel, products, channels, stride);
     if constexpr (rows > 1)
@@ -114,8 +118,8 @@ void multiply_all(int64_t left, const Number *tiles, const Number *panel, Number
 
 // workspace: (threads, 36 * block * (C + K)).
 template <class Number>
-void convolve(const Number *inputs, const Number *kernels, Number *outputs, Number *workspace, int64_t num, int64_t height,
-              int64_t width, int64_t num_in, int64_t num_out, int64_t block, int64_t threads) {
+void convolve(const Number *inputs, const Number *kernels, Number *outputs, Number *workspace, int64_t num,
+              int64_t height, int64_t width, int64_t num_in, int64_t num_out, int64_t block, int64_t threads) {
     const int64_t across = width / TILE, a_picture = height / TILE * across, all = num * a_picture;
     const int64_t num_blocks = (all + block - 1) / block, own = PRODUCTS * block * (num_in + num_out);
 #pragma omp parallel for schedule(static) num_threads(threads)
