@@ -11,6 +11,8 @@ import click
 
 SECONDS_BETWEEN_LINES = 10.0
 
+DAY = 86_400
+
 
 @contextlib.contextmanager
 def progress_bar(title: str, *, quiet: bool = False, unit: str = "points") -> Iterator[Callable[[int, int], None]]:
@@ -24,13 +26,15 @@ def progress_bar(title: str, *, quiet: bool = False, unit: str = "points") -> It
 
 
 def duration(seconds: float) -> str:
-    """Seconds as people say them: `12 s`, `3 min 20 s`, `5 h 02 min`."""
+    """Seconds as people say them: `12 s`, `3 min 20 s`, `5 h 02 min`, `71 days`."""
     whole = round(seconds)
     if whole < 60:
         return f"{seconds:.1f} s" if seconds < 10 else f"{whole} s"
     if whole < 3600:
         return f"{whole // 60} min {whole % 60:02d} s"
-    return f"{whole // 3600} h {whole % 3600 // 60:02d} min"
+    if whole <= 2 * DAY:
+        return f"{whole // 3600} h {whole % 3600 // 60:02d} min"
+    return f"{round(seconds / DAY):,} days"
 
 
 def _bar(title: str, unit: str) -> Iterator[Callable[[int, int], None]]:
@@ -59,17 +63,23 @@ def _bar(title: str, unit: str) -> Iterator[Callable[[int, int], None]]:
 
 
 def _lines(title: str, unit: str) -> Callable[[int, int], None]:
-    started = latest = time.monotonic()
-    first: int | None = None
+    latest = time.monotonic()
+    begun: int | None = None
+    first: tuple[int, float] | None = None
+    """How many were done when the first of this call was, which may have paid for compiling, and when that was."""
 
     def show(done: int, total: int) -> None:
-        nonlocal latest, first
+        nonlocal latest, begun, first
         now = time.monotonic()
-        first = done if first is None else first
-        if now - latest < SECONDS_BETWEEN_LINES or done == first:
+        begun = done if begun is None else begun
+        if done == begun:
+            return
+        first = (done, now) if first is None else first
+        if now - latest < SECONDS_BETWEEN_LINES:
             return
         latest = now
-        left = (now - started) / (done - first) * (total - done)
-        click.echo(f"{title}: {done} of {total} {unit}, about {duration(left)} left", err=True)
+        since = done - first[0]
+        left = f", about {duration((now - first[1]) / since * (total - done))} left" if since else ""
+        click.echo(f"{title}: {done} of {total} {unit}{left}", err=True)
 
     return show

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -23,6 +24,7 @@ from landscape.numerics import NUMERICS
 from landscape.protocols import Attack, DirectionRecipe, StateRecipe
 from landscape.surfaces.batchnorm import BatchNormPolicy, find_policy
 from landscape.surfaces.directions import RandomDirections
+from landscape.surfaces.grid import require_countable
 from landscape.surfaces.measured_losses import MeasuredLoss, find_loss
 from landscape.surfaces.recipes.hessian import as_many_as_drawn
 from landscape.surfaces.store import key_of
@@ -232,6 +234,7 @@ def plan_surface(
             "leave it out, or give --batchnorm-batch-size."
         )
     nodes = _checked_grid(grid) if refine is None else _checked_grid(grid).refined(refine)
+    require_countable(math.prod(nodes.shape), count)
     settings = SweepSettings(
         attack=chosen_attack,
         objective=objective,

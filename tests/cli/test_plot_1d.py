@@ -148,6 +148,22 @@ def test_with_fixed_draws_the_control_beside_and_says_the_gap(here: Path, call: 
     )
 
 
+@pytest.mark.parametrize(
+    ("arguments", "got"),
+    [
+        (("plot-1d", "a.pt", "--alpha", "-1:1:100000000"), "100,000,000; write a smaller NUM"),
+        (("plot-2d", "a.pt", "--alpha", "-1:1:100000"), "10,000,000,000; write a smaller NUM"),
+        (("plot-1d", "a.pt", "--directions", "1000000000"), "21 along 1,000,000,000 lines or planes; write a smaller"),
+    ],
+    ids=["line", "plane", "lines"],
+)
+def test_what_would_fill_the_memory_is_refused_at_once(
+    here: Path, call: Call, arguments: tuple[str, ...], got: str
+) -> None:
+    code, out, err = call(*arguments, "--dry-run")
+    assert (code, out) == (1, "") and f"Error: a surface has at most 1,000,000 nodes, got {got}" in err
+
+
 def test_dry_run_says_the_cost_and_writes_nothing(here: Path, call: Call) -> None:
     before = sorted(here.iterdir())
     code, out, _ = call("plot-1d", "a.pt", *SMALL, "--dry-run")

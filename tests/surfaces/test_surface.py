@@ -91,11 +91,18 @@ def test_numbers_are_read_as_the_decimals_they_are_written_as() -> None:
         pytest.param("1//2:1:3", "two finite ends", id="two slashes"),
         pytest.param("1/0:1:3", "two finite ends", id="zero denominator"),
         pytest.param("-inf:1:3", "two finite ends", id="infinite"),
+        pytest.param("-1:1:1000001", "at most 1,000,000 nodes, got 1,000,001; write a smaller NUM", id="too many"),
+        pytest.param(f"-1:1:1{'0' * 30}", "at most 1,000,000 nodes", id="never listed"),
     ],
 )
 def test_a_bad_line_is_refused(text: str, message: str) -> None:
     with pytest.raises(InputError, match=message):
         Grid.parse(text)
+
+
+def test_a_plane_of_too_many_nodes_is_refused_though_its_lines_are_short() -> None:
+    with pytest.raises(InputError, match=r"at most 1,000,000 nodes, got 1,001,000; write a smaller NUM in FROM:TO:NUM\."):
+        Grid.parse("-1:1:1001", "-1:1:1000")
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,38 @@
+from __future__ import annotations
+
+import pytest
+
+from landscape.cli import progress
+from landscape.cli.progress import duration, progress_bar
+
+
+@pytest.mark.parametrize(
+    ("seconds", "words"),
+    [
+        (0.4, "0.4 s"),
+        (12.4, "12 s"),
+        (200, "3 min 20 s"),
+        (5 * 3600 + 120, "5 h 02 min"),
+        (48 * 3600, "48 h 00 min"),
+        (49 * 3600, "2 days"),
+        (71.2 * 86_400, "71 days"),
+        (1e9, "11,574 days"),
+    ],
+)
+def test_durations_are_said_in_units_that_people_use(seconds: float, words: str) -> None:
+    assert duration(seconds) == words
+
+
+def test_the_first_point_is_no_part_of_the_estimate(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    now = 0.0
+    monkeypatch.setattr(progress.time, "monotonic", lambda: now)
+    with progress_bar("a") as show:
+        show(3, 103)  # from the cache
+        for now, done in ((40.0, 4), (42.0, 5), (60.0, 14)):
+            show(done, 103)
+    assert capsys.readouterr().err.splitlines() == [
+        "a: 4 of 103 points",
+        "a: 14 of 103 points, about 2 min 58 s left",
+    ]
