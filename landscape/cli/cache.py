@@ -12,6 +12,7 @@ from landscape.analysis.columns import in_columns
 from landscape.cli.cache_list import KEY_LENGTH, list_command
 from landscape.cli.exchange import export_command, import_command
 from landscape.cli.options import cache_options
+from landscape.cli.suggestions import SuggestingGroup
 from landscape.errors import LandscapeError
 
 if TYPE_CHECKING:
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 Stored = TypeVar("Stored")
 
 
-@click.group("cache")
+@click.group("cache", cls=SuggestingGroup)
 def command() -> None:
     """List, show, merge, export, import and clear stored surfaces."""
 

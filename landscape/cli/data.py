@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from landscape import names
+from landscape.cli.suggestions import SuggestingGroup
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -18,7 +19,7 @@ data_dir_option = click.option(
 )
 
 
-@click.group("data")
+@click.group("data", cls=SuggestingGroup)
 def command() -> None:
     """Fetch data sets and say where they lie."""
 

@@ -15,6 +15,7 @@ import click
 
 from landscape import __version__
 from landscape.cli.launching import is_launched, speaks
+from landscape.cli.suggestions import SuggestingGroup, explained
 from landscape.errors import Interrupted, LandscapeError
 from landscape.memory import keep_freed_memory
 
@@ -48,7 +49,7 @@ FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO}
 OUT_OF_MEMORY = "Error: not enough memory; use fewer --examples or a smaller --batch-size."
 
 
-class LazyGroup(click.Group):
+class LazyGroup(SuggestingGroup):
     """A group whose commands are modules; `--help` of the group reads only the table above."""
 
     def list_commands(self, context: click.Context) -> list[str]:
@@ -82,7 +83,7 @@ class SaidOnce(logging.Filter):
 @click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
 @click.version_option(__version__, prog_name="landscape", message="%(prog)s %(version)s")
 @click.option("-v", "--verbose", count=True, help="Say more; twice: everything.")
-@click.option("-q", "--quiet", is_flag=True, help="Say only results and failures.")
+@click.option("-q", "--quiet", is_flag=True, help="Say only results and failures: no progress, no warnings.")
 @click.pass_context
 def group(context: click.Context, verbose: int, quiet: bool) -> None:
     """Draw and measure the weight loss landscape of adversarially trained networks."""
@@ -107,7 +108,7 @@ def main(arguments: list[str] | None = None) -> None:
         _fail(f"Error: {failure}", 1)
     except click.ClickException as wrong_call:
         if speaks():
-            wrong_call.show()
+            explained(wrong_call, group).show()
         sys.exit(wrong_call.exit_code)
     except (KeyboardInterrupt, click.Abort):
         _fail("Stopped.", INTERRUPTED)

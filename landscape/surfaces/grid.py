@@ -63,7 +63,8 @@ class Grid:
         """
         axes = [_parse_axis(text) for text in (alpha, beta) if text is not None]
         require_countable(math.prod(num for _, _, num in axes))
-        return cls(*(line_nodes(*axis) for axis in axes))
+        nodes = [line_nodes(*axis) for axis in axes]
+        return cls(alpha=nodes[0], beta=None if beta is None else nodes[1])
 
     @classmethod
     def from_spec(cls, axes: Mapping[str, Any]) -> Self:
@@ -135,11 +136,11 @@ def require_countable(num_nodes: int, num_lines: int = 1) -> None:
         InputError: `num_nodes` of each line or plane, times `num_lines`, are more than `LARGEST_GRID`.
     """
     if num_nodes * num_lines > LARGEST_GRID:
-        times = "" if num_lines == 1 else f" along {num_lines:,} lines or planes"
-        raise InputError(
-            f"a surface has at most {LARGEST_GRID:,} nodes, got {num_nodes:,}{times}; write a smaller NUM in FROM:TO:NUM"
-            f"{'' if num_lines == 1 else ', or ask for fewer directions'}."
-        )
+        along, fewer = "", ""
+        if num_lines > 1:
+            along, fewer = f" along {num_lines:,} lines or planes", ", or ask for fewer directions"
+        got = f"{num_nodes:,}{along}; write a smaller NUM in FROM:TO:NUM{fewer}"
+        raise InputError(f"a surface has at most {LARGEST_GRID:,} nodes, got {got}.")
 
 
 def _parse_axis(text: str) -> tuple[str, str, int]:
