@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from landscape.cli.figure_file import REPLACED, save_over
+
 if TYPE_CHECKING:
     from landscape.analysis.association import Associations
     from landscape.analysis.flatness_table import Flatness
@@ -51,30 +53,33 @@ def report_flatness(
         files.write_text(Path(csv_file), flatness_csv(rows))
     found: dict[str, Associations] = {}
     saved: Path | None = None
+    replaced = False
     missing = None if out is None else why_no_association(rows)
     try:
         if out is not None and missing is None:
             found = associated(rows, seed=wanted.seed)
-            saved = _drawn(rows, found, out)
+            replaced, saved = _drawn(rows, found, out), out
     finally:
         written = {"figure": None if saved is None else str(saved), "csv": csv_file}
         if wanted.as_json:
-            click.echo(_as_json(rows, asked, found, missing, {**written, "surfaces": list(places)}))
+            click.echo(
+                _as_json(rows, asked, found, missing, {**written, "replaced": replaced, "surfaces": list(places)})
+            )
         else:
-            click.echo(_as_text(rows, asked, found, missing, written, num_moving))
+            text = _as_text(rows, asked, found, missing, written, num_moving)
+            click.echo("\n".join([text, *([REPLACED] if replaced else [])]))
 
 
-def _drawn(rows: Sequence[Flatness], found: dict[str, Associations], out: Path) -> Path:
-    """The scatter picture of the main measure."""
+def _drawn(rows: Sequence[Flatness], found: dict[str, Associations], out: Path) -> bool:
+    """Draw the scatter picture of the main measure; whether it replaced another one."""
     from landscape.analysis.association_figure import association_figure
-    from landscape.analysis.figures import save_figure
     from landscape.analysis.flatness_gap import association_caption, points_of
     from landscape.analysis.flatness_table import unit_of
 
     name = next(iter(found))
     caption = f"{association_caption(found[name])} {_settings(rows)}"
     figure = association_figure(points_of(rows, name), flatness=name, unit=unit_of(rows, name), caption=caption)
-    return save_figure(figure, out)
+    return save_over(figure, out)
 
 
 def _as_json(

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import click
 
+from landscape.cli.figure_file import REPLACED, save_over
 from landscape.errors import InputError
 
 
@@ -19,7 +20,6 @@ def draw_imported(paths: Sequence[Path], *, out: str | None, as_json: bool) -> b
         SurfaceError: a file is damaged.
         FileError: a file cannot be read, or the figure cannot be written.
     """
-    from landscape.analysis.figures import save_figure
     from landscape.analysis.foreign_figure import foreign_figure, foreign_numbers, foreign_sentences
     from landscape.cli.report import figure_path
     from landscape.surfaces.foreign import read_foreign
@@ -31,10 +31,12 @@ def draw_imported(paths: Sequence[Path], *, out: str | None, as_json: bool) -> b
     if len(surfaces) < len(found):
         raise InputError("imported surfaces have means only and are not compared with others; draw them by themselves.")
     target = figure_path(out, [surface.label for surface in surfaces], "plot")
-    saved = save_figure(foreign_figure(surfaces), target)
+    replaced = save_over(foreign_figure(surfaces), target)
     if as_json:
         rows = [foreign_numbers(surface) for surface in surfaces]
-        click.echo(json.dumps({"surfaces": rows, "figure": str(saved)}, indent=2, allow_nan=False))
+        written = {"figure": str(target), "replaced": replaced}
+        click.echo(json.dumps({"surfaces": rows, **written}, indent=2, allow_nan=False))
     else:
-        click.echo("\n".join([*foreign_sentences(surfaces), "", f"figure   {saved}"]))
+        said = [*foreign_sentences(surfaces), "", f"figure   {target}", *([REPLACED] if replaced else [])]
+        click.echo("\n".join(said))
     return True

@@ -7,6 +7,8 @@ from pathlib import Path
 
 import click
 
+from landscape.cli.figure_file import REPLACED, save_over
+
 
 @click.command("history")
 @click.argument("runs", nargs=-1, required=True, metavar="RUN...", type=click.Path(path_type=Path))
@@ -28,7 +30,6 @@ def command(
     RUN is a run folder, a history.csv, or a published log as CSV. Runs that differ in their seed alone become one
     curve with a band. The table has the best and the last epoch of each.
     """
-    from landscape.analysis.figures import save_figure
     from landscape.analysis.history_figure import history_figure
     from landscape.analysis.history_table import history_numbers, history_table
     from landscape.analysis.run_history import group_runs, read_run
@@ -37,8 +38,9 @@ def command(
     histories = [read_run(run) for run in runs]
     groups = group_runs(histories)
     target = figure_path(out, [run.label for run in histories], "history")
-    saved = save_figure(history_figure(groups, columns or ("robust-accuracy",), title=title), target)
+    replaced = save_over(history_figure(groups, columns or ("robust-accuracy",), title=title), target)
     if as_json:
-        click.echo(json.dumps({"runs": history_numbers(groups), "figure": str(saved)}, indent=2, allow_nan=False))
+        written = {"figure": str(target), "replaced": replaced}
+        click.echo(json.dumps({"runs": history_numbers(groups), **written}, indent=2, allow_nan=False))
         return
-    click.echo(f"{history_table(groups)}\n\nfigure   {saved}")
+    click.echo("\n".join([history_table(groups), "", f"figure   {target}", *([REPLACED] if replaced else [])]))

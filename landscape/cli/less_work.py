@@ -13,7 +13,7 @@ import click
 from landscape.errors import InputError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from landscape.cli.measuring import Measuring
     from landscape.cli.sources import Source
@@ -43,6 +43,12 @@ refine_option = click.option(
     help="Of 17 x 17 nodes or more, measure every 4th, more where the mean loss is off its neighbours' cubic by X, and "
     "interpolate the rest.",
 )
+
+
+def in_name(given: Mapping[str, Any]) -> list[str]:
+    """What sets the figure of a call that saved work apart from the full one, for its name."""
+    asked = {name: given.get(name) for name in ("until_se", "warm_start", "refine")}
+    return [f"{name.replace('_', '-')}-{value:g}" for name, value in asked.items() if value is not None]
 
 
 def with_enough_examples(

@@ -12,6 +12,7 @@ import click
 
 from landscape import names
 from landscape.cli import options
+from landscape.cli.figure_file import REPLACED, save_over
 from landscape.cli.measuring import (
     Measuring,
     line_options,
@@ -167,16 +168,16 @@ def _report(
     parted: Parted | None,
 ) -> None:
     """Draw, save and print; a figure that fails does not cost the numbers."""
-    from landscape.analysis.figures import save_figure
     from landscape.analysis.group_figure import group_figure
 
     quantity = given["quantity"]
     saved: Path | None = None
+    replaced = False
     try:
         figure = group_figure(checkpoints, grouping, quantity=quantity, show=given["show"], parted=parted)
-        saved = save_figure(figure, out)
+        replaced, saved = save_over(figure, out), out
     finally:
-        places = {"figure": None if saved is None else str(saved), **places}
+        places = {"figure": None if saved is None else str(saved), "replaced": replaced, **places}
         say = _as_json if given["as_json"] else _as_text
         click.echo(say(checkpoints, grouping, quantity, places))
 
@@ -198,12 +199,13 @@ def _as_text(
 
     every = [grouped for splits in checkpoints for grouped in splits]
     figure = [] if places["figure"] is None else [f"figure   {places['figure']}"]
+    replaced = [REPLACED] if places["replaced"] else []
     blocks = [
         settings_line([grouped.surface for grouped in every], [grouped.label for grouped in every]),
         group_tables(checkpoints, quantity),
         difference_table(checkpoints, quantity),
         *claims(checkpoints, quantity),
-        "\n".join([*figure, *(f"surface  {path}" for path in places["surfaces"])]),
+        "\n".join([*figure, *(f"surface  {path}" for path in places["surfaces"]), *replaced]),
     ]
     return "\n\n".join(block for block in blocks if block)
 

@@ -154,6 +154,7 @@ USUAL: Mapping[str, Any] = {
     "batchnorm": "frozen",
     "batchnorm_source": None,
     "split": "train",
+    "precision": "fp32",
     "quantity": "loss",
 }
 """Values of options that the name of a figure does not repeat."""

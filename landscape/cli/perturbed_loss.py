@@ -13,6 +13,7 @@ import click
 
 from landscape.cli import options
 from landscape.cli.direction_options import Kind
+from landscape.cli.figure_file import REPLACED, save_over
 from landscape.cli.measuring import (
     Measuring,
     computing_options,
@@ -155,7 +156,6 @@ def _report(
 ) -> None:
     """Draw the figure, write the files, print the numbers and where things lie."""
     from landscape import files
-    from landscape.analysis.figures import save_figure
     from landscape.analysis.perturbed_loss import perturbed_losses
     from landscape.analysis.perturbed_loss_figure import perturbed_loss_figure, settings_sentences
     from landscape.analysis.perturbed_loss_table import (
@@ -167,17 +167,19 @@ def _report(
 
     rows = perturbed_losses(found)
     words = quantity_words("loss", [one.surface for one in found])
-    places = {"figure": str(save_figure(perturbed_loss_figure(found, title=title), out))}
+    replaced = save_over(perturbed_loss_figure(found, title=title), out)
+    places = {"figure": str(out)}
     if csv_path is not None:
         files.write_text(csv_path, perturbed_loss_csv(rows))
         places["csv"] = str(csv_path)
     paths = [str(wanted.cache / f"{one.surface.key}.h5") for one in found]
     if wanted.as_json:
         numbers = {"title": words.title, "settings": settings_sentences(found), "losses": perturbed_loss_numbers(rows)}
-        click.echo(json.dumps({**numbers, **places, "surfaces": paths, **extra}, indent=2, allow_nan=False))
+        written = {**places, "replaced": replaced, "surfaces": paths}
+        click.echo(json.dumps({**numbers, **written, **extra}, indent=2, allow_nan=False))
         return
     lines = [f"{name.ljust(9)}{place}" for name, place in places.items()]
-    lines.append(f"surfaces {len(paths)} in {wanted.cache}")
+    lines += [f"surfaces {len(paths)} in {wanted.cache}", *([REPLACED] if replaced else [])]
     table = perturbed_loss_table(rows, title=words.title, unit=words.unit)
     click.echo("\n\n".join([settings_sentences(found), table, "\n".join(lines)]))
 

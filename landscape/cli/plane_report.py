@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from landscape.cli.figure_file import REPLACED, save_over
+
 if TYPE_CHECKING:
     from landscape.analysis.levels import Wanted
     from landscape.surfaces.surface import Surface
@@ -44,7 +46,6 @@ def report_planes(
             levels do not fit, or `out` has the suffix of no picture.
         FileError: the figure cannot be written.
     """
-    from landscape.analysis.figures import save_figure
     from landscape.analysis.plane_figure import plane_figure
     from landscape.analysis.plane_table import plane_numbers, plane_text
     from landscape.analysis.planes import planes_of
@@ -52,11 +53,13 @@ def report_planes(
     planes = planes_of(surfaces, titles)
     figure = plane_figure(planes, quantity=quantity, levels=levels)
     saved: Path | None = None
+    replaced = False
     try:
-        saved = save_figure(figure, out)
+        replaced, saved = save_over(figure, out), out
     finally:
         places: dict[str, Any] = {
             "figure": None if saved is None else str(saved),
+            "replaced": replaced,
             "surfaces": [str(path) for path in paths],
         }
         if as_json:
@@ -64,5 +67,6 @@ def report_planes(
             click.echo(json.dumps(numbers, indent=2, allow_nan=False))
         else:
             shown = [] if saved is None else [f"figure   {saved}"]
-            where = "\n".join([*shown, *(f"surface  {path}" for path in paths)])
+            shown += [f"surface  {path}" for path in paths]
+            where = "\n".join([*shown, *([REPLACED] if replaced else [])])
             click.echo(f"{plane_text(planes, quantity)}\n\n{where}")

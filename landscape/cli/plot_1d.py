@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from landscape.cli.less_work import say_bias, until_option, warm_option, with_enough_examples, with_warm_starts
+from landscape.cli.less_work import in_name, say_bias, until_option, warm_option, with_enough_examples, with_warm_starts
 from landscape.cli.measuring import (
     Measuring,
     line_options,
@@ -73,7 +73,7 @@ def command(settings: dict[str, Any], /, checkpoints: tuple[str, ...], **given: 
     series = sources[0].run
     named = [series.absolute().name] if series else [source.title for source in sources]
     special = [*unusual(given), *(["epsilons"] if len(epsilons) > 1 else [])]
-    special += ["with-fixed"] if given["with_fixed"] else []
+    special += [*(["with-fixed"] if given["with_fixed"] else []), *in_name(given)]
     out = figure_path(wanted.out, named, "-".join(["plot-1d", *special]))
     if series is not None:
         find_parting(series, given["split_at"])  # refuses a wrong --split-at before anything is computed

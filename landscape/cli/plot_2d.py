@@ -7,7 +7,7 @@ from typing import Any
 import click
 
 from landscape.cli import options
-from landscape.cli.less_work import refine_option, until_option, with_enough_examples, with_refinement
+from landscape.cli.less_work import in_name, refine_option, until_option, with_enough_examples, with_refinement
 from landscape.cli.measuring import Measuring, measuring_options, objective_option, unusual
 from landscape.cli.surfaces import compute_plans, layer_numbers, plans_for, say_cost, say_unfinished
 from landscape.errors import InputError
@@ -54,8 +54,7 @@ def command(settings: dict[str, Any], /, checkpoints: tuple[str, ...], **given: 
     require_levels_fit(given["levels"], error=given["quantity"].endswith("error"))
     sources = find_sources(checkpoints, None)
     require_panels(len(sources) * len(wanted.splits))
-    refined = [] if given["refine"] is None else [f"refine-{given['refine']:g}"]
-    special = [*(["orthogonal"] if given["orthogonal"] else []), *unusual(given), *refined]
+    special = [*(["orthogonal"] if given["orthogonal"] else []), *unusual(given), *in_name(given)]
     out = figure_path(wanted.out, [source.title for source in sources], "-".join(["plot-2d", *special]))
     lines = given["alpha"], given["beta"] or given["alpha"]
     adapt = orthogonal_pairs if given["orthogonal"] else None

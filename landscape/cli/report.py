@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from landscape.cli.figure_file import REPLACED, save_over
+
 if TYPE_CHECKING:
     from landscape.analysis.style import Curve
     from landscape.surfaces.surface import Surface
@@ -59,7 +61,7 @@ def report_curves(
     from landscape.analysis.control import find_controls
     from landscape.analysis.control_figure import control_figure
     from landscape.analysis.epsilon_figure import epsilon_figure, epsilon_planes, epsilon_settings
-    from landscape.analysis.figures import curve_figure, save_figure
+    from landscape.analysis.figures import curve_figure
     from landscape.analysis.samples import require_line
     from landscape.analysis.series import find_parting, series_figure
     from landscape.analysis.style import style_curves
@@ -73,6 +75,7 @@ def report_curves(
     planes = [] if models is None else epsilon_planes(surfaces, models)
     settings = epsilon_settings(planes) if planes else settings_line(surfaces, [curve.label for curve in curves])
     saved: Path | None = None
+    replaced = False
     try:
         if parting is not None and run is not None:
             known = [epoch for epoch in epochs or () if epoch is not None]
@@ -83,9 +86,10 @@ def report_curves(
             figure = control_figure(controls, quantity=quantity)
         else:
             figure = curve_figure(curves, quantity=quantity)
-        saved = save_figure(figure, out)
+        replaced, saved = save_over(figure, out), out
     finally:
-        places = {"figure": None if saved is None else str(saved), "surfaces": [str(path) for path in paths]}
+        figure_file = None if saved is None else str(saved)
+        places = {"figure": figure_file, "replaced": replaced, "surfaces": [str(path) for path in paths]}
         click.echo(
             _as_json(curves, quantity, {**places, **(extra or {})})
             if as_json
@@ -118,7 +122,8 @@ def _as_text(curves: Sequence[Curve], quantity: str, places: dict[str, Any], set
     pairs = [pair for pair in compared_pairs(curves) if not is_said(pair, controls, quantity)]
     blocks += [*(compare(a, b, quantity) for a, b in pairs), *control_sentences(controls, quantity)]
     figure = [] if places["figure"] is None else [f"figure   {places['figure']}"]
-    blocks.append("\n".join([*figure, *(f"surface  {path}" for path in places["surfaces"])]))
+    replaced = [REPLACED] if places["replaced"] else []
+    blocks.append("\n".join([*figure, *(f"surface  {path}" for path in places["surfaces"]), *replaced]))
     return "\n\n".join(block for block in blocks if block)
 
 

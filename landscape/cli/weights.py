@@ -9,6 +9,7 @@ from typing import Any
 import click
 
 from landscape.cli import options
+from landscape.cli.figure_file import REPLACED, save_over
 
 
 @click.command("weights")
@@ -38,7 +39,6 @@ def command(checkpoints: tuple[str, ...], **given: Any) -> None:
     checkpoint such as digits-at. No data are needed. One layer: --layers 'conv3'; all as one: --together.
     """
     from landscape import files
-    from landscape.analysis.figures import save_figure
     from landscape.analysis.weight_figure import weight_figure
     from landscape.analysis.weight_histograms import weight_histograms
     from landscape.analysis.weight_table import weight_csv, weight_numbers, weight_table
@@ -57,14 +57,17 @@ def command(checkpoints: tuple[str, ...], **given: Any) -> None:
     )
     title = given["title"] or (named[0] if run else None)
     figure = weight_figure(layers, counts=given["counts"], log=given["log"], series=run is not None, title=title)
-    places = {"figure": str(save_figure(figure, out))}
+    replaced = save_over(figure, out)
+    places = {"figure": str(out)}
     if given["csv_path"] is not None:
         files.write_text(given["csv_path"], weight_csv(layers))
         places["csv"] = str(given["csv_path"])
     if given["as_json"]:
-        click.echo(json.dumps({"layers": weight_numbers(layers), **places}, indent=2, allow_nan=False))
+        click.echo(
+            json.dumps({"layers": weight_numbers(layers), **places, "replaced": replaced}, indent=2, allow_nan=False)
+        )
         return
-    lines = [f"{name.ljust(9)}{place}" for name, place in places.items()]
+    lines = [*(f"{name.ljust(9)}{place}" for name, place in places.items()), *([REPLACED] if replaced else [])]
     click.echo("\n\n".join([weight_table(layers), "\n".join(lines)]))
 
 

@@ -11,6 +11,7 @@ import pytest
 
 from landscape.cli.direction_options import Direction, Kind
 from landscape.cli.directions import covering
+from landscape.cli.less_work import in_name
 from landscape.cli.measuring import unusual
 from landscape.surfaces.grid import Grid
 from landscape.surfaces.recipes.saved import load_directions
@@ -162,6 +163,8 @@ NAMES: dict[str, tuple[tuple[str, ...], str]] = {
     "layers of a pattern": (("--layers", "^conv1"), "a-plot-1d-layers-conv1-629e"),
     "norm": (("--direction-norm", "layer", "--one-dim", "copy"), "a-plot-1d-layer-norm-one-dim-copy"),
     "norm that is usual": (("--direction-norm", "filter", "--one-dim", "zero"), "a-plot-1d"),
+    "precision": (("--precision", "bf16", "--quantity", "natural-loss"), "a-plot-1d-bf16-natural-loss"),
+    "less work": (("--until-se", "0.3", "--warm-start", "3"), "a-plot-1d-until-se-0.3-warm-start-3"),
     "seed": (("--seed", "3"), "a-plot-1d-seed-3"),
     "threat": (("--norm", "l2", "--epsilon", "0.5", "--attack", "fgsm"), "a-plot-1d-l2-epsilon-0.5-fgsm"),
     "towards": (("--towards", "b.pt"), "a-plot-1d-towards-b"),
@@ -174,7 +177,7 @@ def test_the_name_of_a_figure_says_along_what(given: tuple[str, ...], name: str)
     from landscape.cli.plot_1d import command
 
     context = command.make_context("plot-1d", ["a.pt", *given])
-    assert "-".join(["a-plot-1d", *unusual(context.params)]) == name
+    assert "-".join(["a-plot-1d", *unusual(context.params), *in_name(context.params)]) == name
 
 
 def test_kinds_are_read_with_their_settings() -> None:

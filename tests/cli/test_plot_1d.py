@@ -164,6 +164,17 @@ def test_what_would_fill_the_memory_is_refused_at_once(
     assert (code, out) == (1, "") and f"Error: a surface has at most 1,000,000 nodes, got {got}" in err
 
 
+def test_a_picture_that_took_the_place_of_another_is_said_in_the_last_line(here: Path, call: Call) -> None:
+    said = "replaced another picture of this name; --out FILE keeps both."
+    for arguments, replaced in ((SMALL, False), (SMALL, False), ((*SMALL, "--examples", "10"), True)):
+        out = call("plot-1d", "a.pt", *arguments)[1]
+        assert (out.splitlines()[-1] == said) == (said in out) == replaced
+    assert json.loads(call("plot-1d", "a.pt", *SMALL, "--json")[1])["replaced"] is True
+    assert json.loads(call("plot-1d", "a.pt", *SMALL, "--json")[1])["replaced"] is False
+    call("plot-1d", "a.pt", *SMALL, "--warm-start", "1")
+    assert [path.name for path in sorted(here.glob("*.png"))] == ["a-plot-1d-warm-start-1.png", "a-plot-1d.png"]
+
+
 def test_dry_run_says_the_cost_and_writes_nothing(here: Path, call: Call) -> None:
     before = sorted(here.iterdir())
     code, out, _ = call("plot-1d", "a.pt", *SMALL, "--dry-run")
