@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -57,9 +58,20 @@ def _bar(title: str, unit: str) -> Iterator[Callable[[int, int], None]]:
         TextColumn("left"),
         TimeRemainingColumn(),
     ]
-    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+    # Points may take longer than the half a minute that rich looks back by itself.
+    with Progress(*columns, console=Console(stderr=True), transient=True, speed_estimate_period=math.inf) as bar:
         task = bar.add_task(title, total=None)
-        yield lambda done, total: bar.update(task, completed=done, total=total)
+        begun = False
+
+        def show(done: int, total: int) -> None:
+            nonlocal begun
+            if begun:
+                bar.update(task, completed=done, total=total)
+            else:  # a bar that is reset to where a call begins takes its speed from the end of the first point on
+                bar.reset(task, completed=done, total=total)
+            begun = True
+
+        yield show
 
 
 def _lines(title: str, unit: str) -> Callable[[int, int], None]:

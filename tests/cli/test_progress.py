@@ -1,8 +1,11 @@
 from __future__ import annotations
 
+import sys
 import time
+from typing import Any
 
 import pytest
+from rich.progress import Progress
 
 from landscape.cli.progress import duration, progress_bar
 
@@ -37,3 +40,22 @@ def test_the_first_point_is_no_part_of_the_estimate(
         "a: 4 of 103 points",
         "a: 14 of 103 points, about 2 min 58 s left",
     ]
+
+
+def test_nor_is_it_on_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+    now, bars = [0.0], []
+
+    class Kept(Progress):
+        def __init__(self, *columns: Any, **settings: Any) -> None:
+            super().__init__(*columns, **settings, get_time=lambda: now[0])
+            bars.append(self)
+
+    monkeypatch.setattr("rich.progress.Progress", Kept)
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
+    with progress_bar("a") as show:
+        show(3, 103)
+        left = []
+        for now[0], done in ((40.0, 4), (100.0, 5), (160.0, 6)):
+            show(done, 103)
+            left.append(bars[0].tasks[0].time_remaining)
+    assert left == [None, 60 * 98, 60 * 97]
