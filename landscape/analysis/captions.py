@@ -9,6 +9,7 @@ from landscape.analysis.directions import axis_label, has_named_directions, is_s
 from landscape.analysis.settings import describe_settings, measured_as, normalization_of, split_of
 from landscape.analysis.statistics import MIN_DIRECTIONS, summarize_curve
 from landscape.analysis.style import compares_splits
+from landscape.analysis.warm_starts import BIAS, largest_bias
 from landscape.analysis.wording import quantity_words
 from landscape.surfaces.surface import DONE, MISSING, NOT_FINITE
 
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 MOST_NAMED = 4
 """Curves that a caption names one by one for a setting in which they differ from others."""
 
-UNSAID = {"Noise": "none", "Refinement": "none"}
+UNSAID = {"Noise": "none", "Refinement": "none", BIAS: "none"}
 """What holds, by topic, for surfaces whose settings do not speak of it; "all" for other topics."""
 
 
@@ -83,6 +84,8 @@ def settings_line(surfaces: Sequence[Surface], labels: Sequence[str], *, attack:
             said = "; ".join(dict.fromkeys(values))  # labels or lines say which curve is of which split
         elif topic == "Seeds" and all(longest.startswith(value) for value in values):
             said = longest  # where nothing was attacked, one seed is enough
+        elif topic == BIAS and len(set(values)) > MOST_NAMED:
+            said = largest_bias(surfaces, labels)
         elif topic == "Attack" and len(set(values)) == len(set(ways)):
             said = _agreed(values, ways)
         else:

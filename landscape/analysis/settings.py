@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from landscape.analysis.directions import NONE, RANDOM, TOWARDS, describe_findings, describe_kind, kind_of, symbol_of
 from landscape.analysis.loss_words import loss_words
 from landscape.analysis.pairing import attack_seed
+from landscape.analysis.warm_starts import describe_warm_starts
 from landscape.surfaces.surface import MISSING
 
 if TYPE_CHECKING:
@@ -75,6 +76,7 @@ def describe_settings(surface: Surface) -> dict[str, str]:
         described["Cosine of the directions"] = _describe_cosines(surface)
     if surface.grid.refine is not None:
         described |= _describe_refinement(surface, surface.grid.refine)
+    described |= describe_warm_starts(surface)
     if "noise" in spec:
         described["Noise"] = describe_noise(spec)
     described |= describe_findings(surface)

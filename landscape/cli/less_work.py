@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from landscape.cli.measuring import Measuring
     from landscape.cli.sources import Source
     from landscape.surfaces.plan import SurfacePlan
+    from landscape.surfaces.sample_size import SampleSize
     from landscape.surfaces.surface import Surface
     from landscape.surfaces.warm_bias import Bias
 
@@ -26,7 +27,8 @@ logger = logging.getLogger(__name__)
 until_option = click.option(
     "--until-se",
     type=click.FloatRange(min=0, min_open=True),
-    help="Take only as many of the --examples, from 100 on, as a standard error of the mean loss of this size needs.",
+    help="Take only as many of the --examples, from 100 on, as a standard error over examples of the mean loss at one "
+    "point of this size needs.",
 )
 
 warm_option = click.option(
@@ -81,10 +83,23 @@ def with_enough_examples(
         for position, plan in zip(positions, found.plans, strict=True):
             chosen[position] = plan
         if found.error > until_se:
-            logger.warning("%s: --until-se %g needs more --examples.", found, until_se)
+            _warn_of_too_few(found, plans[positions[0]][0], wanted, until_se)
         elif not wanted.as_json:
             click.echo(f"examples    {found}\n")
     return [(source, plan) for (source, _), plan in zip(plans, chosen, strict=True)]
+
+
+def _warn_of_too_few(found: SampleSize, source: Source, wanted: Measuring, until_se: float) -> None:
+    """Say about how many examples a standard error takes, and how many there are."""
+    from landscape.datasets.registry import split_size
+
+    split = found.plans[0].examples.split
+    dataset = wanted.dataset or str(wanted.load(source)[0].dataset)
+    size = split_size(dataset, split=split, data_dir=wanted.data_dir)
+    enough = found.num_needed(until_se) <= size
+    advice = "give more --examples" if enough else "give a larger --until-se"
+    there = f"{dataset} {split} has {size:,}"
+    logger.warning("%s: --until-se %g needs %s, and %s; %s.", found, until_se, found.needs(until_se), there, advice)
 
 
 def with_warm_starts(
@@ -130,27 +145,48 @@ def say_bias(
     wanted: Measuring,
     *,
     quiet: bool,
-) -> dict[str, Any]:
+) -> tuple[list[Surface], dict[str, Any]]:
     """Print by how much each surface with warm starts differs from the full attack on a sample of its nodes.
 
     Returns:
-        The same for the JSON of a command; empty without warm starts.
+        The surfaces with their largest bias, for captions, and all of them for the JSON of a command; without warm
+        starts the surfaces as they are, and nothing.
     """
     from landscape.cli.progress import progress_bar
     from landscape.surfaces.compute import run_plan
-    from landscape.surfaces.warm_bias import biases, full_attack_sample
+    from landscape.surfaces.warm_bias import biases, full_attack_sample, with_bias
 
     if not any(plan.settings.warm_steps for plan in plans):
-        return {}
-    rows = []
+        return list(surfaces), {}
+    rows, known = [], []
     for plan, title, warm in zip(plans, titles, surfaces, strict=True):
         with progress_bar(f"{title}, full attack on a sample", quiet=quiet) as progress:
             full = run_plan(full_attack_sample(plan), cache_dir=wanted.cache, progress=progress)
         found = biases(warm, full)
         rows += [_as_row(title, bias) for bias in found]
+        known.append(with_bias(warm, found))
+        _warn_of_bias(title, found)
         if not wanted.as_json:
             click.echo("".join(f"warm start  {title}, {line}\n" for line in _bias_lines(found, warm)))
-    return {"warm_starts": rows}
+    return known, {"warm_starts": rows}
+
+
+def _warn_of_bias(title: str, found: Sequence[Bias]) -> None:
+    """Say that a curve is too low or too high, and what to do about it, where that is no small matter."""
+    from landscape.surfaces.warm_bias import LARGEST_UNSAID, largest
+
+    worst = largest(found)
+    if worst is None or abs(worst.relative) <= LARGEST_UNSAID:
+        return
+    logger.warning(
+        "%s: with --warm-start the loss is %.1f %% too %s at %g along direction %d, and may be further off between the "
+        "nodes compared; give more steps or nodes, or leave --warm-start out.",
+        title,
+        100 * abs(worst.relative),
+        "low" if worst.relative < 0 else "high",
+        worst.alpha,
+        worst.direction,
+    )
 
 
 def _bias_lines(found: Sequence[Bias], warm: Surface) -> list[str]:

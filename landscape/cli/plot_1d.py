@@ -97,7 +97,7 @@ def command(settings: dict[str, Any], /, checkpoints: tuple[str, ...], **given: 
     if not all(surface.complete for surface in surfaces):
         say_unfinished(surfaces, wanted)
         return
-    bias = say_bias([plan for _, plan in plans], surfaces, titles, wanted, quiet=quiet)
+    surfaces, bias = say_bias([plan for _, plan in plans], surfaces, titles, wanted, quiet=quiet)
     report_curves(
         surfaces,
         titles,

@@ -135,7 +135,7 @@ def compute_surface(
     if until_se is not None:
         found = enough_examples([plan], until_se, measure=partial(run_plan, cache_dir=cache_dir))
         if found.error > until_se:
-            logger.warning("%s: until_se=%g needs more examples.", found, until_se)
+            logger.warning("%s: until_se=%g needs %s.", found, until_se, found.needs(until_se))
         (plan,) = found.plans
     return run_plan(plan, cache_dir=cache_dir, progress=progress)
 

@@ -38,7 +38,18 @@ class SampleSize:
     error: float
 
     def __str__(self) -> str:
-        return f"{self.num_examples:,} of {self.largest:,} examples, standard error at most {self.error:.3g}"
+        error = f"standard error over examples of the mean loss at one point at most {self.error:.3g}"
+        return f"{self.num_examples:,} of {self.largest:,} examples, {error}"
+
+    def num_needed(self, until_se: float) -> float:
+        """About how many examples another standard error takes; infinite where losses are not finite."""
+        return _scaled(self.num_examples, self.error, until_se)
+
+    def needs(self, until_se: float) -> str:
+        """The same in words."""
+        if not math.isfinite(self.error):
+            return "finite losses"
+        return f"about {_rounded_up(self.num_needed(until_se)):,} examples"
 
 
 def enough_examples(
@@ -74,7 +85,7 @@ def enough_examples(
             error_here = _largest_error(measure(_outline(with_examples(plan, count, until_se))))
             if error_here <= until_se or count == largest:
                 break
-            count = min(largest, _rounded_up(count * (error_here / until_se) ** 2))
+            count = min(largest, _rounded_up(_scaled(count, error_here, until_se)))
         error = max(error, error_here)
     chosen = [with_examples(plan, count, until_se) for plan in plans]
     return SampleSize(plans=chosen, num_examples=count, largest=largest, error=error)
@@ -104,6 +115,12 @@ def _largest_error(surface: Surface) -> float:
     points = [surface.centre_values(), *surface.values().reshape(-1, len(surface.example_ids))]
     errors = [float(np.std(losses, ddof=1)) / math.sqrt(len(losses)) if len(losses) > 1 else 0.0 for losses in points]
     return max(error if math.isfinite(error) else math.inf for error in errors)
+
+
+def _scaled(count: int, error: float, until_se: float) -> float:
+    """(error / until_se)^2 times as many; infinite where that is no float."""
+    ratio = error / until_se
+    return count * (ratio * ratio)
 
 
 def _rounded_up(number: float) -> int:

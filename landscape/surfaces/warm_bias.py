@@ -14,6 +14,9 @@ if TYPE_CHECKING:
 LINES_FOR_ONE = 5
 """Of so many directions one is looked at, and of fewer one as well."""
 
+LARGEST_UNSAID = 0.05
+"""Of the full attack's loss; a larger bias is warned of. Twice what the arithmetic of `bf16` costs."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Bias:
@@ -68,6 +71,15 @@ def largest(found: Sequence[Bias]) -> Bias | None:
     """The largest one relative to the full attack, whatever its sign; None where all are undefined."""
     defined = [bias for bias in found if math.isfinite(bias.relative)]
     return max(defined, key=lambda bias: abs(bias.relative), default=None)
+
+
+def with_bias(surface: Surface, found: Sequence[Bias]) -> Surface:
+    """The surface with its largest bias in the provenance, for captions; in memory only, its file stays as it is."""
+    worst = largest(found)
+    where = {"direction": 0, "alpha": math.nan, "bias": math.nan}
+    if worst is not None:
+        where = {"direction": worst.direction, "alpha": worst.alpha, "bias": worst.relative}
+    return replace(surface, provenance=(*surface.provenance, {"warm_bias": {**where, "num_compared": len(found)}}))
 
 
 def _sampled(alpha: tuple[float, ...]) -> tuple[float, ...]:

@@ -513,7 +513,7 @@ def test_until_se_takes_one_number_of_examples_for_all_curves(here: Path, call: 
     wide = ("--directions", "1", "--alpha", "-1:1:3", "--examples", "300", "--attack", "pgd-1", "--device", "cpu")
     code, out, _ = call("plot-1d", "a.pt", "b.pt", *wide, "--until-se", "5")
     assert code == 0
-    assert "examples    100 of 300 examples, standard error at most 0.0" in out
+    assert "100 of 300 examples, standard error over examples of the mean loss at one point at most 0.0" in out
     whole = [surface for surface in map(load_surface, surfaces_in(here)) if surface.num_points == 4]
     assert [len(surface.example_ids) for surface in whole] == [100, 100]
     again = call("plot-1d", "a.pt", "b.pt", *wide, "--until-se", "5")
@@ -556,7 +556,9 @@ def test_until_se_says_when_there_are_too_few_examples(
     code, _, err = call("plot-1d", "a.pt", *SMALL, "--until-se", "1e-6")
     assert code == 0
     said = err + caplog.text
-    assert "20 of 20 examples, standard error at most" in said and "--until-se 1e-06 needs more --examples." in said
+    assert "20 of 20 examples, standard error over examples of the mean loss at one point at most" in said
+    there = "and digits train has 1,000; give a larger --until-se."
+    assert re.search(rf"--until-se 1e-06 needs about [\d,]+ examples, {there}", said)
 
 
 def test_until_se_is_refused_with_shards(here: Path, call: Call) -> None:
@@ -569,6 +571,9 @@ def test_warm_start_prints_its_bias(here: Path, call: Call) -> None:
     code, out, _ = call("plot-1d", "a.pt", *SMALL, "--warm-start", "1")
     assert code == 0
     said = [line for line in out.splitlines() if line.startswith("warm start  a, ")]
+    bias = said[1].partition("of 6: ")[2].partition(" %")[0]
+    assert f"Bias of warm starts: {bias} % at α = " in out
+    assert "along direction 0, the largest of 2 nodes compared with the full attack." in out
     assert len(said) == 2 and " % at -1, " in said[0] and said[0].endswith(" % at 1") and "direction 0: " in said[0]
     where, losses = r"[+-][\d.]+ % at -?1 along direction 0", r"[\d.]+, [\d.]+ by the full attack"
     assert re.fullmatch(rf"warm start  a, largest of 2 nodes compared, of 6: {where} \({losses}\)", said[1])
@@ -577,6 +582,12 @@ def test_warm_start_prints_its_bias(here: Path, call: Call) -> None:
     rows = json.loads(out)["warm_starts"]
     assert code == 0 and [(row["direction"], row["alpha"]) for row in rows] == [(0, -1), (0, 1)]
     assert all(row["bias"] == pytest.approx(row["warm"] / row["full"] - 1) and row["label"] == "a" for row in rows)
+
+
+def test_a_redrawn_picture_says_that_the_bias_of_warm_starts_is_not_recorded(here: Path, call: Call) -> None:
+    out = call("plot-1d", "a.pt", *SMALL, "--warm-start", "1")[1]
+    (stored,) = [line.split()[1] for line in out.splitlines() if line.startswith("surface  ")]
+    assert "Bias of warm starts: not recorded." in call("plot", stored)[1]
 
 
 @pytest.mark.parametrize("other", [("--dry-run",), ("--shard", "1/2")], ids=lambda other: other[0])

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import logging
 import math
+import re
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
@@ -82,7 +83,7 @@ def test_the_number_is_the_first_of_the_rule_whose_errors_are_small_enough(digit
     assert found.num_examples == predicted or max(errors_at(plan, predicted)) > wanted
 
 
-@pytest.mark.parametrize(("until_se", "count"), [(100.0, FEWEST), (1e-6, 600)], ids=["fewest", "all"])
+@pytest.mark.parametrize(("until_se", "count"), [(100.0, FEWEST), (1e-6, 600), (1e-300, 600)], ids=str)
 def test_there_are_never_fewer_than_a_hundred_nor_more_than_there_are(
     digits: Examples, until_se: float, count: int
 ) -> None:
@@ -194,8 +195,20 @@ def test_compute_surface_says_when_all_examples_are_too_few(digits: Examples, ca
     surface = asked(digits.take(range(120)), 1e-6)
     assert len(surface.example_ids) == 120 and surface.spec["data"]["until_se"] == 1e-6
     (warning,) = [record.getMessage() for record in caplog.records if record.levelno == logging.WARNING]
-    assert warning.startswith("120 of 120 examples, standard error at most ")
-    assert warning.endswith(": until_se=1e-06 needs more examples.")
+    error = errors_at(plan_of(linear(scale=3.0), digits.take(range(120))), 120)
+    said = re.fullmatch(
+        r"120 of 120 examples, standard error over examples of the mean loss at one point at most ([\d.]+): "
+        r"until_se=1e-06 needs about ([\d,]+) examples\.",
+        warning,
+    )
+    assert said is not None
+    assert float(said[1]) == pytest.approx(max(error), rel=0.01)
+    assert int(said[2].replace(",", "")) == pytest.approx(120 * (max(error) / 1e-6) ** 2, rel=0.1)
+
+
+def test_where_no_standard_error_is_finite_nothing_is_promised() -> None:
+    assert SampleSize(plans=[], num_examples=500, largest=500, error=math.inf).needs(0.1) == "finite losses"
+    assert SampleSize(plans=[], num_examples=500, largest=500, error=0.177).needs(0.02) == "about 40,000 examples"
 
 
 def test_whole_numbers_and_floats_are_one_key(digits: Examples) -> None:
