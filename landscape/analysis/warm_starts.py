@@ -28,7 +28,8 @@ def describe_warm_starts(surface: Surface) -> dict[str, str]:
     record, share = _record(surface), _share(surface)
     if record is None:
         return {BIAS: NOT_RECORDED}
-    compared = f"{record['num_compared']} nodes compared with the full attack"
+    count = record["num_compared"]
+    compared = f"{count} {'node' if count == 1 else 'nodes'} compared with the full attack"
     if share is None:
         return {BIAS: f"undefined at the {compared}"}
     where = f"{symbol_of([surface])} = {record['alpha']:g} along direction {record['direction']}"

@@ -30,7 +30,7 @@ def warm(*losses: float) -> Surface:
         ),
         pytest.param(
             (2.5,),
-            "+25.0 % at α = 0.5 along direction 1, the largest of 1 nodes compared with the full attack",
+            "+25.0 % at α = 0.5 along direction 1, the largest of 1 node compared with the full attack",
             id="high",
         ),
         pytest.param((math.inf, math.nan), "undefined at the 2 nodes compared with the full attack", id="undefined"),
@@ -49,7 +49,7 @@ def test_others_have_no_bias() -> None:
 
 def test_of_many_curves_the_largest_is_named() -> None:
     surfaces = [warm(2.0 - number / 10) for number in (1, 2, 5, 3, 4)]
-    said = "-25.0 % at α = 0.5 along direction 1, the largest of 1 nodes compared with the full attack"
+    said = "-25.0 % at α = 0.5 along direction 1, the largest of 1 node compared with the full attack"
     caption = settings_line(surfaces, ["a", "b", "c", "d", "e"])
     assert f"Bias of warm starts: {said} [c; no larger elsewhere]." in caption
 
