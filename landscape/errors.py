@@ -49,3 +49,8 @@ class FileError(LandscapeError):
 
 class Interrupted(LandscapeError):
     """The user stopped the command; the message says what was kept and how to go on."""
+
+
+def first_line(error: Exception) -> str:
+    """Of what another library's failure says, or its kind if it says nothing."""
+    return next(iter(str(error).strip().splitlines()), type(error).__name__)

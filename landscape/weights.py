@@ -12,7 +12,7 @@ import numpy.typing as npt
 import torch
 from torch import nn
 
-from landscape.errors import ModelError
+from landscape.errors import ModelError, first_line
 from landscape.files import digest_arrays
 from landscape.resident_layers import ResidentLayers
 
@@ -117,7 +117,7 @@ class ResidentModel:
         try:
             self._layers.compile()
         except Exception as error:  # compilers fail in their own ways
-            self._failure = _first_line(error)
+            self._failure = first_line(error)
             logger.warning("convolutions could not be compiled, they run as they are: %s", self._failure)
         self._compiled = torch.compile(self._model)
 
@@ -186,7 +186,7 @@ class ResidentModel:
                 return self._compiled(inputs.clone())
             except Exception as error:  # compilers fail in their own ways; a fault of the model shows again below
                 if self._failure is None or self._failure not in str(error):  # what is missing is said once
-                    logger.warning("torch.compile failed, the model runs uncompiled: %s", _first_line(error))
+                    logger.warning("torch.compile failed, the model runs uncompiled: %s", first_line(error))
                 self._compiled = None
         logits: Tensor = self._model(inputs.clone())
         return logits
@@ -240,10 +240,6 @@ def overwrites_inputs(model: nn.Module, inputs: Tensor) -> bool:
     with torch.no_grad():
         copy.deepcopy(model).eval()(given)
     return given._version != untouched
-
-
-def _first_line(error: Exception) -> str:
-    return next(iter(str(error).strip().splitlines()), type(error).__name__)
 
 
 def _bytes(tensor: Tensor) -> npt.NDArray[np.uint8]:

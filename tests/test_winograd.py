@@ -5,10 +5,10 @@ from fractions import Fraction
 import pytest
 import torch
 from torch import Tensor
-from torch.nn import functional
 
 from landscape import winograd
 from landscape.winograd import TILE, convolution, transformed_kernels, transforms, turned_transforms
+from tests.convolutions import assert_any_layout, assert_little_rounding, assert_torchs_own, drawn
 
 SHAPES = {
     "one tile": (5, 3, 4, 4, 4),
@@ -19,8 +19,8 @@ SHAPES = {
 }
 
 
-def drawn(*shape: int, dtype: torch.dtype = torch.float64) -> Tensor:
-    return torch.randn(*shape, dtype=dtype, generator=torch.Generator().manual_seed(sum(shape)))
+def through(inputs: Tensor, weight: Tensor) -> Tensor:
+    return convolution(inputs, transformed_kernels(weight))
 
 
 def bilinear(transform: winograd.Transforms, kernel: list[Fraction], data: list[Fraction]) -> list[Fraction]:
@@ -52,28 +52,12 @@ def test_points_that_are_not_closed_under_inversion_are_refused(monkeypatch: pyt
 
 @pytest.mark.parametrize("shape", SHAPES.values(), ids=list(SHAPES))
 def test_convolution_and_both_derivatives_equal_torchs_own(shape: tuple[int, ...]) -> None:
-    num, num_in, num_out, height, width = shape
-    inputs = drawn(num, num_in, height, width).requires_grad_()
-    weight, upstream = drawn(num_out, num_in, 3, 3), drawn(num, num_out, height, width).requires_grad_()
-    found = []
-    for made in (
-        convolution(inputs, transformed_kernels(weight)),
-        functional.conv2d(inputs, weight, padding=1),
-    ):
-        (gradient,) = torch.autograd.grad(made, inputs, upstream, create_graph=True)
-        (second,) = torch.autograd.grad(gradient.pow(2).sum(), upstream)
-        found.append((made, gradient, second))
-    for ours, theirs in zip(*found, strict=True):
-        torch.testing.assert_close(ours, theirs, rtol=1e-12, atol=1e-12)
+    assert_torchs_own(through, shape, tolerance=1e-12)
 
 
 @pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last], ids=["NCHW", "NHWC"])
 def test_any_layout_gives_channels_last_and_the_same_numbers(layout: torch.memory_format) -> None:
-    inputs, kernels = drawn(2, 8, 8, 8), transformed_kernels(drawn(4, 8, 3, 3))
-    made = convolution(inputs.contiguous(memory_format=layout), kernels)
-    assert made.is_contiguous(memory_format=torch.channels_last)
-    assert torch.equal(made, convolution(inputs, kernels))
-    made.add_(1)  # it is no view, so that a model may go on in place
+    assert_any_layout(through, drawn(4, 8, 3, 3), layout)
 
 
 def test_parts_of_a_batch_give_what_the_whole_gives(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -91,13 +75,7 @@ def test_what_is_left_in_the_workspace_does_not_matter() -> None:
 
 
 def test_rounding_in_single_precision_is_a_few_times_that_of_the_direct_sum() -> None:
-    inputs, weight = drawn(4, 64, 16, 16), drawn(64, 64, 3, 3) / 24
-    exact = functional.conv2d(inputs, weight, padding=1)
-    ours = convolution(inputs.float(), transformed_kernels(weight.float()))
-    direct = functional.conv2d(inputs.float(), weight.float(), padding=1)
-    size = exact.abs().mean()
-    assert (ours - exact).abs().mean() / size < 1e-6
-    assert (ours - exact).abs().mean() < 5 * (direct - exact).abs().mean()
+    assert_little_rounding(through)
 
 
 def test_kernels_are_written_to_the_memory_that_is_given() -> None:

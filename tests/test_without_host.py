@@ -29,7 +29,7 @@ class Transfers(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch's 
     """Notes copies from the CPU to the device for which the host would wait."""
 
     def __init__(self) -> None:
-        super().__init__()  # type: ignore[no-untyped-call]
+        super().__init__()  # type: ignore[no-untyped-call]  # as above
         self.waited: list[str] = []
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:

@@ -8,6 +8,8 @@ from typing import Any
 
 from torch import nn
 
+from landscape.errors import first_line
+
 logger = logging.getLogger(__name__)
 
 
@@ -33,7 +35,6 @@ class Compilation:
             try:
                 return self._compiled(*arguments, **named)
             except Exception as error:  # compilers fail in their own ways; a fault of the model shows again below
-                said = next(iter(str(error).strip().splitlines()), type(error).__name__)
-                logger.warning("torch.compile failed, the model runs uncompiled: %s", said)
+                logger.warning("torch.compile failed, the model runs uncompiled: %s", first_line(error))
                 self._compiled = None
         return self._plain(*arguments, **named)

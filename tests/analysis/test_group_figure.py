@@ -102,7 +102,9 @@ def test_no_two_small_groups_by_loss_look_alike_and_each_looks_the_same_in_every
     for chosen in (losses, losses[1::2]):
         axes = Figure().subplots()
         draw_groups(axes, group_examples(surface_at(chosen), grouping), looks)
-        seen.append([(repr(line._dash_pattern), line.get_marker()) for line in axes.lines])  # type: ignore[attr-defined]
+        # The dashes in points have no public name in matplotlib, and its stubs leave the private one out.
+        dashes = [str(line._dash_pattern) for line in axes.lines]  # type: ignore[attr-defined]
+        seen.append(list(zip(dashes, (line.get_marker() for line in axes.lines), strict=True)))
     assert len(set(seen[0])) == 12
     assert seen[1] == seen[0][1::2]
     assert [marker for _, marker in seen[0][:6]] == ["None"] * 5 + ["o"]
